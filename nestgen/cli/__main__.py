@@ -1,0 +1,5 @@
+"""`python -m nestgen.cli`."""
+
+from nestgen.cli import main
+
+main()

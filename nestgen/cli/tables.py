@@ -1,0 +1,46 @@
+"""Tables and numbers as people read them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+
+def count(number: int) -> str:
+    """A number with its thousands apart.
+
+    >>> count(9041700)
+    '9,041,700'
+    """
+    return f"{number:,}"
+
+
+def scaled(number: float, unit: str = "") -> str:
+    """A number with three digits and a decimal prefix.
+
+    >>> scaled(36_166_800, "B"), scaled(4_184_506_368)
+    ('36.2 MB', '4.18 G')
+    """
+    prefixes = ["", "k", "M", "G", "T", "P"]
+    step = 0
+    while abs(number) >= 999.5 and step < len(prefixes) - 1:
+        number, step = number / 1000, step + 1
+    digits = f"{number:.3g}" if step else f"{number:g}"
+    return f"{digits} {prefixes[step]}{unit}".rstrip()
+
+
+def show_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None
+) -> None:
+    """Print a table on stdout: the first column to the left, numbers to the right."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width, highlight=False).print(table)

@@ -1,0 +1,49 @@
+"""From source text to a living module. The generated file is the implementation."""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import sys
+from functools import cache
+from types import ModuleType
+
+from torch import nn
+
+from nestgen.arch.spec import NestSpec
+from nestgen.codegen.source import source
+
+
+def build(spec: NestSpec) -> nn.Module:
+    """An instance of the class that `source(spec)` defines, with `.spec` on it.
+
+    `model(x)` takes float [N, in_channels, H, W], H and W multiples of 2^depth, and
+    gives logits [N, classes, H, W] by level, `{"L1": ..., "L4": ...}`, or one tensor
+    where there is one head.
+
+    >>> import torch
+    >>> model = build(NestSpec(depth=2, widths=4))
+    >>> {level: list(y.shape) for level, y in model(torch.zeros(1, 3, 8, 8)).items()}
+    {'L1': [1, 1, 8, 8], 'L2': [1, 1, 8, 8]}
+    """
+    return load_class(spec)()
+
+
+@cache
+def load_class(spec: NestSpec) -> type[nn.Module]:
+    """The class in `source(spec)`; tracebacks and `inspect.getsource` show its text."""
+    text = source(spec)
+    module = _execute(text, f"{spec.stem}_{hashlib.sha256(text.encode()).hexdigest()}")
+    loaded: type[nn.Module] = getattr(module, spec.class_name)
+    loaded.spec = spec  # type: ignore[assignment]
+    return loaded
+
+
+def _execute(text: str, stem: str) -> ModuleType:
+    filename = f"<nestgen {stem}>"
+    linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
+    module = ModuleType(f"nestgen_generated_{stem}")
+    module.__file__ = filename
+    sys.modules[module.__name__] = module
+    exec(compile(text, filename, "exec"), module.__dict__)
+    return module

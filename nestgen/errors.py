@@ -1,0 +1,48 @@
+"""The errors that nestgen raises, one small tree.
+
+Every message is one line that names the thing, its value and what is allowed,
+so that the command line can print it as it is.
+
+    NestgenError
+    ├── SpecError         a network that cannot be described
+    ├── CheckpointError   a file that is not a whole, honest checkpoint
+    ├── DataError         images or masks that cannot be used
+    ├── CutError          a level that a network does not have, or a cut not proven
+    ├── DrawingError      a picture that cannot be drawn
+    ├── OutputError       a file that would be overwritten, or cannot be written
+    └── TrainingError     a run that cannot go on
+"""
+
+from __future__ import annotations
+
+
+class NestgenError(Exception):
+    """What every error of nestgen is. `str(error)` is one line."""
+
+
+class SpecError(NestgenError):
+    """A network that cannot be described: unknown, missing or impossible fields."""
+
+
+class CheckpointError(NestgenError):
+    """A file that is not a whole, honest checkpoint."""
+
+
+class DataError(NestgenError):
+    """Images or masks that cannot be used."""
+
+
+class CutError(NestgenError):
+    """A level that a network does not have, or a cut that could not be proven."""
+
+
+class DrawingError(NestgenError):
+    """A picture that cannot be drawn."""
+
+
+class OutputError(NestgenError):
+    """A file that would be overwritten or cannot be written."""
+
+
+class TrainingError(NestgenError):
+    """A run that cannot go on."""

@@ -1,0 +1,1 @@
+"""Templates of everything that nestgen writes; read by `nestgen.codegen`."""
