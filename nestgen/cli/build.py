@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @click.option("--weights", metavar="FILE", help="Write an initialised checkpoint too.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the weights.")
 @click.option("--size", type=Size(), help="Input size of the table.  [256 or more]")
-@click.option("--schema", is_flag=True, help="Print the JSON Schema of a spec; no more.")
+@click.option(
+    "--schema", is_flag=True, help="Print the JSON Schema of a spec; no more."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 def command(

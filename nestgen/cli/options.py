@@ -48,7 +48,9 @@ class Size(click.ParamType):
             return value
         parts = value.split("x")
         if len(parts) > 2 or not all(part.isdecimal() for part in parts):
-            self.fail(f"{value!r}: a size is H or HxW in pixels, as 256x384", param, ctx)
+            self.fail(
+                f"{value!r}: a size is H or HxW in pixels, as 256x384", param, ctx
+            )
         return int(parts[0]), int(parts[-1])
 
 
@@ -73,11 +75,11 @@ def make_spec(options: dict[str, Any], **defaults: Any) -> NestSpec:
 
     given = {name: value for name, value in options.items() if value is not None}
     file, preset = given.pop("spec_file", None), given.pop("preset", "default")
-    if given.pop("dense", False):
-        if given.setdefault("family", "unet++") != "unet++":
-            raise click.UsageError(
-                f"--dense means --family unet++; --family {given['family']} is given"
-            )
+    dense = given.pop("dense", False)
+    if dense and given.setdefault("family", "unet++") != "unet++":
+        raise click.UsageError(
+            f"--dense means --family unet++; --family {given['family']} is given"
+        )
     if len(given.get("widths", [])) == 1:
         given["widths"] = given["widths"][0]
     block = {name: given.pop(name) for name in BLOCK if name in given}
@@ -93,12 +95,18 @@ def _choice(words: Any) -> click.Choice[str]:
 _SPEC_OPTIONS = [
     click.option("--spec", "spec_file", metavar="FILE", help="A spec, .toml or .json."),
     click.option("--preset", type=_choice(PresetName), help="A named recipe."),
-    click.option("--family", type=_choice(FamilyName), help="Which skips a node takes."),
+    click.option(
+        "--family", type=_choice(FamilyName), help="Which skips a node takes."
+    ),
     click.option("--dense", is_flag=True, default=None, help="The same as unet++."),
-    click.option("--depth", type=int, help=f"Row of the deepest node, 1 to {MAX_DEPTH}."),
+    click.option(
+        "--depth", type=int, help=f"Row of the deepest node, 1 to {MAX_DEPTH}."
+    ),
     click.option("--widths", type=Numbers(), help="Channels of row 0, or of each row."),
     click.option("--in-channels", type=int, help="Channels of the input."),
-    click.option("--classes", type=int, help="Classes; 1 is foreground and background."),
+    click.option(
+        "--classes", type=int, help="Classes; 1 is foreground and background."
+    ),
     click.option("--up", type=_choice(Up), help="How a node's input is up-sampled."),
     click.option("--concat", type=_choice(Concat), help="Order of a node's inputs."),
     click.option("--norm", type=_choice(Norm), help="Norm after each convolution."),

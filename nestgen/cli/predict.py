@@ -1,0 +1,151 @@
+"""`nestgen predict`: the masks that a trained network gives images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Targets = dict[str, Path]
+"""What is written of one image: "mask", and "probabilities" and "overlay" if asked."""
+
+
+@click.command("predict")
+@click.argument("model")
+@click.argument("images")
+@click.option("-o", "--output", required=True, metavar="MASKS", help="Their folder.")
+@click.option("--level", type=int, metavar="K", help="Cut the network there first.")
+@click.option("--probabilities", is_flag=True, help="Write probabilities/NAME.tif too.")
+@click.option("--overlay", is_flag=True, help="Draw contours: overlays/NAME.png too.")
+@click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1.  [cuda if there]")
+@click.option("--json", "as_json", is_flag=True, help="Print what is written as JSON.")
+@click.option("--force", is_flag=True, help="Overwrite files that exist.")
+@click.pass_context
+def command(
+    context: click.Context,
+    model: str,
+    images: str,
+    output: str,
+    level: int | None,
+    probabilities: bool,
+    overlay: bool,
+    device: str | None,
+    as_json: bool,
+    force: bool,
+) -> None:
+    """Write the mask of each of IMAGES, a file, a folder or a pattern in quotes.
+
+    A mask is MASKS/NAME.png at its image's size: 0 and 255 for one class, the labels
+    for several. A file that cannot be used is named and left out; the exit status is
+    then 1, or 2 where no image is left.
+
+    Example: nestgen predict run/model-L2.pt IMAGES -o MASKS
+    """
+    from nestgen.imaging.inputs import expand_inputs
+
+    jobs = {
+        image: _targets(image, Path(output), probabilities, overlay)
+        for image in expand_inputs(images)
+    }
+    _refuse(Path(output), jobs, force)
+    written, skipped = _predict_each(_network(model, level, device), jobs)
+    if as_json:
+        files = [str(path) for targets in written for path in targets.values()]
+        click.echo(json.dumps({"written": files, "skipped": skipped}, indent=2))
+    else:
+        for targets in written:
+            names = map(click.format_filename, targets.values())
+            click.echo(f"wrote {', '.join(names)}")
+        click.echo(f"predicted {len(written)} of {len(jobs)} images")
+    if skipped:
+        context.exit(1 if written else 2)
+
+
+def _targets(image: Path, folder: Path, probabilities: bool, overlay: bool) -> Targets:
+    targets = {"mask": folder / f"{image.stem}.png"}
+    if probabilities:
+        targets["probabilities"] = folder / "probabilities" / f"{image.stem}.tif"
+    if overlay:
+        targets["overlay"] = folder / "overlays" / f"{image.stem}.png"
+    return targets
+
+
+def _refuse(folder: Path, jobs: Mapping[Path, Targets], force: bool) -> None:
+    """Raise, before anything is computed, for files that must not be overwritten."""
+    from nestgen.errors import OutputError
+    from nestgen.files import refuse_existing
+
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: is a file; the masks go into a folder")
+    images = {image.resolve() for image in jobs}
+    for target in _all(jobs.values()):
+        if target.resolve() in images:
+            raise OutputError(f"{target}: is one of the images; give another folder")
+    for target in _all(jobs.values()):
+        refuse_existing(target, force=force)
+
+
+def _all(jobs: Iterable[Targets]) -> list[Path]:
+    return [path for targets in jobs for path in targets.values()]
+
+
+def _network(file: str, level: int | None, device: str | None) -> nn.Module:
+    """The network in `file`, cut if a level is given, on its device."""
+    import torch
+
+    from nestgen.checkpoint import load
+    from nestgen.surgery.cut import prune
+
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=name).cpu()
+    except (RuntimeError, AssertionError):
+        raise click.UsageError(
+            f"--device: {name!a} is not there; cpu is, and cuda where torch finds a GPU"
+        ) from None
+    model = load(file)
+    return (model if level is None else prune(model, level)).to(name)
+
+
+def _predict_each(
+    model: nn.Module, jobs: Mapping[Path, Targets]
+) -> tuple[list[Targets], dict[str, str]]:
+    """What was written, and the reason for each file that was left out."""
+    from nestgen.cli.progress import live_bar
+    from nestgen.errors import DataError
+
+    written: list[Targets] = []
+    skipped: dict[str, str] = {}
+    with live_bar() as bar:
+        for image, targets in bar.track(jobs.items(), description="predicting"):
+            try:
+                _write(model, image, targets)
+            except DataError as error:
+                click.echo(f"nestgen: {error}", err=True)
+                skipped[str(image)] = str(error).removeprefix(f"{image}: ")
+            else:
+                written.append(targets)
+    return written, skipped
+
+
+def _write(model: nn.Module, image: Path, targets: Targets) -> None:
+    """The mask comes last: where it is, the others are."""
+    from nestgen.imaging.masks import write_mask
+    from nestgen.inference.predict import (
+        predict_file,
+        write_overlay,
+        write_probabilities,
+    )
+
+    found = predict_file(model, image)
+    if "overlay" in targets:
+        write_overlay(targets["overlay"], image, found.labels)
+    if "probabilities" in targets:
+        write_probabilities(targets["probabilities"], found.probabilities)
+    write_mask(targets["mask"], found.labels, classes=len(found.probabilities))

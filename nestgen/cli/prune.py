@@ -1,0 +1,93 @@
+"""`nestgen prune`: cut a trained network at a level, prove the cut, write it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from nestgen.surgery.proof import Proof
+
+
+@click.command("prune")
+@click.argument("model")
+@click.option("--level", required=True, metavar="K", help="The level that is kept.")
+@click.option("-o", "--output", metavar="FILE", help="The network; model-L2.pt, say.")
+@click.option("--source", metavar="FILE", help="Its source; model_L2.py, say.")
+@click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
+@click.option("--force", is_flag=True, help="Overwrite files that exist.")
+def command(
+    model: str,
+    level: str,
+    output: str | None,
+    source: str | None,
+    as_json: bool,
+    force: bool,
+) -> None:
+    """Cut MODEL, a .pt or a .safetensors, at a level; write checkpoint and source.
+
+    Nothing is written unless the cut gives the bits of the full model's head.
+
+    Example: nestgen prune run/model.pt --level 2
+    """
+    from nestgen.checkpoint import load, save
+    from nestgen.codegen.source import source as source_of
+    from nestgen.files import refuse_existing, write_whole
+    from nestgen.surgery.cut import prune
+    from nestgen.surgery.proof import prove
+
+    file, kept = Path(model), _level(level)
+    target = Path(output or file.with_name(f"{file.stem}-L{kept}{file.suffix}"))
+    text = Path(source or target.with_name(f"{target.stem.replace('-', '_')}.py"))
+    refuse_existing(target, text, force=force)
+    whole = load(file)
+    small = prune(whole, kept)
+    proof = prove(whole, small, kept)
+    save(small, target)
+    write_whole(text, source_of(small.spec))  # type: ignore[arg-type]
+    bytes_of = [path.stat().st_size for path in (file, target)]
+    if as_json:
+        written = {"checkpoint": str(target), "source": str(text)}
+        click.echo(json.dumps(written | _fields(proof, bytes_of), indent=2))
+    else:
+        _print(proof, bytes_of)
+        click.echo(f"wrote {target}, {text}")
+
+
+def _level(asked: str) -> int:
+    """The level that the text after `--level` stands for: 2 or L2."""
+    try:
+        return int(asked.removeprefix("L"))
+    except ValueError:
+        raise click.UsageError(
+            f"--level: {asked[:60]!a} is not allowed, a number such as 2"
+        ) from None
+
+
+def _fields(proof: Proof, bytes_of: list[int]) -> dict[str, Any]:
+    fields = asdict(proof) | {"statement": proof.statement}
+    for name, file_bytes in zip(("before", "after"), bytes_of, strict=True):
+        fields[name]["file_bytes"] = file_bytes
+    return fields
+
+
+def _print(proof: Proof, bytes_of: list[int]) -> None:
+    from nestgen.cli.tables import count, scaled, show_table
+
+    both = (proof.before, proof.after)
+    rows = {
+        "nodes": [count(part.nodes) for part in both],
+        "parameters": [count(part.parameters) for part in both],
+        "weights": [scaled(part.weight_bytes, "B") for part in both],
+        "weights in bytes": [count(part.weight_bytes) for part in both],
+        "file in bytes": [count(number) for number in bytes_of],
+        f"MACs at {proof.size[0]}x{proof.size[1]}": [scaled(p.macs) for p in both],
+    }
+    show_table(
+        ["", "before", "after"], [[name, *cells] for name, cells in rows.items()]
+    )
+    click.echo(proof.statement)

@@ -1,0 +1,184 @@
+"""`nestgen train`: train a nested U-Net on a folder of images and masks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from nestgen.cli.options import Size, make_spec, spec_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nestgen.arch.spec import NestSpec
+    from nestgen.imaging.inventory import Inventory
+    from nestgen.imaging.pairs import Pair
+    from nestgen.training.settings import Settings
+
+INTERRUPTED = 130
+
+
+class LevelWeight(click.ParamType):
+    """A head's weight in the loss, as L2=0.5."""
+
+    name = "Lk=W"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """The pair (level, weight)."""
+        level, _, weight = str(value).partition("=")
+        try:
+            return level, float(weight)
+        except ValueError:
+            self.fail(f"{value!r}: a level and its weight, as L2=0.5", param, ctx)
+
+
+@click.command("train")
+@click.argument("data")
+@spec_options
+@click.option("-o", "--output", metavar="RUN", default="run", show_default=True)
+@click.option("--val-fraction", type=float, help="Split one folder; 0.2, say.")
+@click.option("--epochs", type=int, help="Times each image is seen.  [24]")
+@click.option("--batch-size", type=int, help="Images a step.  [8]")
+@click.option("--learning-rate", type=float, help="Its peak.  [0.001]")
+@click.option("--weight-decay", type=float, help="Of AdamW.  [0.01]")
+@click.option("--patience", type=int, help="Epochs without a better IoU.  [12]")
+@click.option("--patch", type=Size(), help="What training sees of an image.")
+@click.option("--augment/--no-augment", default=None, help="Vary the images.  [yes]")
+@click.option("--precision", type=click.Choice(["no", "fp16", "bf16"]), help="[no]")
+@click.option("--level-weight", "level_weights", type=LevelWeight(), multiple=True)
+@click.option("--deep-supervision/--no-deep-supervision", default=True)
+@click.option("--workers", type=int, help="Processes that read images ahead.  [0]")
+@click.option("--seed", type=int, help="Of weights, order, variation.  [0]")
+@click.option("--resume", is_flag=True, help="Go on with the run in RUN.")
+@click.option("--force", is_flag=True, help="Begin again where a run exists.")
+def command(
+    data: str,
+    output: str,
+    deep_supervision: bool,
+    resume: bool,
+    force: bool,
+    **options: Any,
+) -> None:
+    """Train on DATA: train/ and val/, each with images/ and masks/ of equal names.
+
+    Or one such folder, split by --val-fraction; or the Data Science Bowl's layout with
+    a mask for each object. RUN/model.pt is the best network so far, RUN/last.pt the
+    newest state, RUN/log.jsonl a line for each epoch.
+
+    Example: nestgen train DATA --depth 4 --dense -o run
+    """
+    from nestgen.imaging.pairs import find_splits
+    from nestgen.training.prepare import check_folder
+
+    folder, given = Path(output), _settings_given(options)
+    check_folder(folder, resume, force)
+    if resume:
+        if given or any(value is not None for value in options.values()):
+            raise click.UsageError(
+                "--resume goes on as it began; give DATA and -o alone"
+            )
+        from nestgen.training.loop import saved_run
+
+        spec, settings = saved_run(folder)
+        splits = find_splits(data, settings.val_fraction, settings.seed)
+        for pairs in splits:
+            check(pairs)
+    else:
+        splits = find_splits(data, given.get("val_fraction"), given.get("seed", 0))
+        inventories = [check(pairs) for pairs in splits]
+        spec = _spec(options, inventories, deep_supervision)
+        settings = _settings(given, inventories[0], spec)
+    run(spec, *splits, folder, settings, resume=resume, data=data)
+
+
+def check(pairs: Sequence[Pair]) -> Inventory:
+    """Read all images and masks once, under a bar; name everything that is wrong."""
+    from nestgen.cli.progress import live_bar
+    from nestgen.imaging.inventory import check_pairs
+
+    with live_bar() as bar:
+        task = bar.add_task("checking images", total=len(pairs))
+        return check_pairs(pairs, lambda pair: bar.advance(task))
+
+
+def run(
+    spec: NestSpec,
+    train_pairs: Sequence[Pair],
+    val_pairs: Sequence[Pair],
+    folder: Path,
+    settings: Settings,
+    *,
+    resume: bool,
+    data: str,
+) -> None:
+    """Train with a live bar; exit with 130 and the way to go on if interrupted."""
+    from nestgen.cli.training import LiveRun
+    from nestgen.training.loop import train
+
+    height, width = settings.patch
+    click.echo(
+        f"{spec.label}, {len(train_pairs)} images to train on, {len(val_pairs)} to "
+        f"validate, patches of {height}x{width}",
+        err=True,
+    )
+    with LiveRun(len(val_pairs)) as observer:
+        outcome = train(
+            spec,
+            train_pairs,
+            val_pairs,
+            folder,
+            settings,
+            resume=resume,
+            observer=observer,
+        )
+    if outcome.interrupted:
+        click.echo(
+            f"stopped in epoch {outcome.epoch}, all saved; "
+            f"go on with: nestgen train {data} -o {folder} --resume",
+            err=True,
+        )
+        sys.exit(INTERRUPTED)
+    click.echo(
+        f"wrote {folder / 'model.pt'}: epoch {outcome.best_epoch}, "
+        f"IoU {outcome.best_score:.4f} per image on val"
+    )
+
+
+def _settings_given(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the settings out of the options; what is left describes the network."""
+    from nestgen.training.settings import Settings
+
+    names = [name for name in Settings.__dataclass_fields__ if name in options]
+    taken = {name: options.pop(name) for name in names}
+    taken["level_weights"] = dict(taken["level_weights"]) or None
+    return {name: value for name, value in taken.items() if value is not None}
+
+
+def _spec(
+    options: dict[str, Any], inventories: Sequence[Inventory], deep_supervision: bool
+) -> NestSpec:
+    from nestgen.imaging.masks import classes_of
+    from nestgen.training.prepare import check_classes
+
+    values = {value for inventory in inventories for value in inventory.values}
+    spec = make_spec(
+        options,
+        in_channels=max(inventory.channels for inventory in inventories),
+        classes=classes_of(values),
+    )
+    check_classes(inventories, spec.classes)
+    return spec if deep_supervision else spec.replace(heads=[spec.depth])
+
+
+def _settings(given: dict[str, Any], inventory: Inventory, spec: NestSpec) -> Settings:
+    from nestgen.training.prepare import check_patch, patch_size
+    from nestgen.training.settings import Settings
+
+    settings = Settings(**{"patch": patch_size(inventory, spec.depth), **given})
+    check_patch(settings.patch, spec.depth)
+    return settings

@@ -1,0 +1,71 @@
+"""A training run on the screen: a live bar, and a line for each epoch."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import rich_click as click
+
+from nestgen.cli.progress import live_bar
+from nestgen.training.loop import Observer
+from nestgen.training.settings import Settings
+from nestgen.training.state import Position
+
+
+class LiveRun(Observer):
+    """Shows a run: the epoch's bar on stderr, and what each epoch reached on stdout."""
+
+    def __init__(self, val_images: int) -> None:
+        self.val_images = val_images
+        self.bar = live_bar()
+        self.steps = self.bar.add_task("", start=False, visible=False)
+        self.images = self.bar.add_task("validating", total=val_images, visible=False)
+        self.epochs = 0
+
+    def __enter__(self) -> LiveRun:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+    def started(self, position: Position, settings: Settings, steps: int) -> None:
+        """Say what the columns are, and show the bar."""
+        self.epochs = settings.epochs
+        self.bar.reset(self.steps, total=steps, completed=position.step, visible=True)
+        self._describe(position.epoch, 0.0)
+        click.echo("epoch    loss    IoU/Dice per image on val, by level    seconds")
+
+    def stepped(self, position: Position, loss: float) -> None:
+        """Move the bar."""
+        self.bar.update(self.steps, completed=position.step)
+        self._describe(position.epoch, loss)
+
+    def validated(self, images: int) -> None:
+        """Move the bar of the validation."""
+        self.bar.update(self.images, advance=images, visible=True)
+
+    def finished_epoch(self, record: dict[str, Any]) -> None:
+        """Print the epoch's line."""
+        self.bar.reset(self.images, visible=False)
+        self.bar.reset(self.steps)
+        levels = "  ".join(
+            f"{name} {scores['iou_per_image']:.3f}/{scores['dice_per_image']:.3f}"
+            for name, scores in record["val"].items()
+        )
+        best = " *" if record["best"] else ""
+        self.bar.console.file.flush()
+        click.echo(
+            f"{record['epoch']:5d}  {record['loss']:6.4f}  {levels}"
+            f"  {record['seconds']:7.1f}{best}"
+        )
+
+    def _describe(self, epoch: int, loss: float) -> None:
+        words = f"epoch {epoch} of {self.epochs}, loss {loss:.4f}"
+        self.bar.update(self.steps, description=words)
