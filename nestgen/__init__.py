@@ -12,21 +12,45 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nestgen.arch.graph import NestGraph as NestGraph
     from nestgen.arch.spec import NestSpec as NestSpec
+    from nestgen.checkpoint import load as load
+    from nestgen.checkpoint import save as save
     from nestgen.codegen.load import build as build
     from nestgen.codegen.source import source as source
+    from nestgen.drawing import draw as draw
     from nestgen.errors import NestgenError as NestgenError
+    from nestgen.inference.predict import predict as predict
+    from nestgen.surgery.cut import prune as prune
+    from nestgen.training.loop import train as train
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "NestSpec": "nestgen.arch.spec",
     "NestGraph": "nestgen.arch.graph",
+    "NestSpec": "nestgen.arch.spec",
     "NestgenError": "nestgen.errors",
-    "source": "nestgen.codegen.source",
     "build": "nestgen.codegen.load",
+    "draw": "nestgen.drawing",
+    "load": "nestgen.checkpoint",
+    "predict": "nestgen.inference.predict",
+    "prune": "nestgen.surgery.cut",
+    "save": "nestgen.checkpoint",
+    "source": "nestgen.codegen.source",
+    "train": "nestgen.training.loop",
 }
 
-__all__ = ["NestGraph", "NestSpec", "NestgenError", "build", "source"]
+__all__ = [
+    "NestGraph",
+    "NestSpec",
+    "NestgenError",
+    "build",
+    "draw",
+    "load",
+    "predict",
+    "prune",
+    "save",
+    "source",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

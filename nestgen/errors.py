@@ -6,6 +6,7 @@ so that the command line can print it as it is.
     NestgenError
     ├── SpecError         a network that cannot be described
     ├── CheckpointError   a file that is not a whole, honest checkpoint
+    ├── SettingsError     a run's settings that are not allowed
     ├── DataError         images or masks that cannot be used
     ├── CutError          a level that a network does not have, or a cut not proven
     ├── DrawingError      a picture that cannot be drawn
@@ -26,6 +27,10 @@ class SpecError(NestgenError):
 
 class CheckpointError(NestgenError):
     """A file that is not a whole, honest checkpoint."""
+
+
+class SettingsError(NestgenError):
+    """Settings of a run that are not allowed."""
 
 
 class DataError(NestgenError):

@@ -103,7 +103,7 @@ def _pixels(graph: NestGraph, row: int, size: tuple[int, int]) -> int:
     if any(side < 1 or side % multiple for side in size):
         text = "x".join(str(side) for side in size)
         raise SpecError(f"size: {text} is not allowed, multiples of {multiple}")
-    return size[0] // 2**row * (size[1] // 2**row)
+    return (size[0] >> row) * (size[1] >> row)
 
 
 def _convolution(weights: int, biases: int, pixels: int) -> Cost:

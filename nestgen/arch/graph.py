@@ -101,7 +101,7 @@ class NestGraph:
         """Channels that X[i,j] reads, concatenated.
 
         >>> NestGraph(NestSpec(depth=2)).in_channels(Node(0, 2))
-        96
+        48
         """
         if node == (0, 0):
             return self.spec.in_channels

@@ -28,6 +28,13 @@ _STRICT = ConfigDict(frozen=True, strict=True, extra="forbid")
 _TAKEN = {"Node", "Tensor", *dir(builtins)}
 
 
+def _or_one(schema: dict[str, Any]) -> None:
+    """JSON Schema of `widths`: the array, or what the array's items are."""
+    many = {name: schema.pop(name) for name in ("type", "items")}
+    schema["anyOf"] = [many, many["items"]]
+    schema["description"] = "one for each row, or row 0's, which doubles by row"
+
+
 class Block(BaseModel):
     """What a node does with its input: two of [3x3 convolution, norm, activation].
 
@@ -58,7 +65,7 @@ class NestSpec(BaseModel):
 
     >>> spec = NestSpec(depth=2, in_channels=1)
     >>> spec.widths, spec.heads, spec.label
-    ((32, 64, 128), (1, 2), 'UNet++ of depth 2')
+    ((16, 32, 64), (1, 2), 'UNet++ of depth 2')
     >>> NestSpec(depth=0, up="cubic")
     Traceback (most recent call last):
     nestgen.errors.SpecError: depth: 0 is not allowed, greater than or equal to 1; \
@@ -70,8 +77,7 @@ up: 'cubic' is not allowed, 'transpose', 'bilinear', 'bilinear-aligned' or 'near
     family: FamilyName = "unet++"
     depth: int = Field(default=4, ge=1, le=MAX_DEPTH)
     widths: tuple[Width, ...] = Field(
-        default=(32, 64, 128, 256, 512),
-        json_schema_extra={"description": "or one integer: row 0's, doubling by row"},
+        default=(16, 32, 64, 128, 256), json_schema_extra=_or_one
     )
     in_channels: Channels = 3
     classes: Channels = Field(default=1, description="1 is foreground against the rest")
@@ -82,19 +88,19 @@ up: 'cubic' is not allowed, 'transpose', 'bilinear', 'bilinear-aligned' or 'near
     trim: bool = False
     name: str | None = Field(
         default=None,
-        pattern=r"^[A-Z][A-Za-z0-9]{0,63}$",
+        pattern=r"^[A-Z][A-Za-z0-9]{0,62}$",
         description="of the generated class",
     )
     title: str | None = Field(
-        default=None, min_length=1, max_length=80, description="for people to read"
+        default=None, min_length=1, max_length=78, description="for people to read"
     )
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(self, /, **fields: Any) -> None:
         complete = _complete(fields)
         try:
             super().__init__(**complete)
         except ValidationError as error:
-            wrong = {str(item["loc"][0]) for item in error.errors()}
+            wrong = {str(part) for item in error.errors() for part in item["loc"][:1]}
             problems = [_problem(item) for item in error.errors()]
         else:
             wrong, problems = set(), []
@@ -118,7 +124,7 @@ up: 'cubic' is not allowed, 'transpose', 'bilinear', 'bilinear-aligned' or 'near
             raise SpecError(f"preset: {preset!r} is not allowed, {_either(PRESETS)}")
         return cls(**merge(PRESETS[preset], fields))
 
-    def replace(self, **fields: Any) -> NestSpec:
+    def replace(self, /, **fields: Any) -> NestSpec:
         """A new spec with `fields` changed; all else stays.
 
         >>> NestSpec(depth=2).replace(classes=3).classes
@@ -132,7 +138,7 @@ up: 'cubic' is not allowed, 'transpose', 'bilinear', 'bilinear-aligned' or 'near
         Raises `CutError` for a level without a head.
 
         >>> NestSpec(depth=4).cut([2]).widths
-        (32, 64, 128)
+        (16, 32, 64)
         """
         kept = tuple(sorted(set(levels)))
         absent = [level for level in kept if level not in self.heads]
@@ -188,7 +194,7 @@ def _complete(fields: Mapping[str, Any]) -> dict[str, Any]:
     depth = complete.get("depth", 4)
     if type(depth) is not int or not 1 <= depth <= MAX_DEPTH:
         return complete
-    base = complete.get("widths", 32)
+    base = complete.get("widths", 16)
     if type(base) is int:
         complete["widths"] = tuple(base * 2**i for i in range(depth + 1))
     single = complete.get("family") == "unet"
@@ -200,7 +206,7 @@ def _complete(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
     """What the fields that are right one by one cannot be together."""
     depth, heads, widths = (sound.get(name) for name in ("depth", "heads", "widths"))
-    if depth and widths and len(widths) != depth + 1:
+    if depth and widths is not None and len(widths) != depth + 1:
         yield (
             f"widths: {len(widths)} given, depth {depth} has {depth + 1} rows; "
             "one for each row, or one integer for row 0"
@@ -219,8 +225,15 @@ def _conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
     name, title = sound.get("name"), sound.get("title")
     if name in _TAKEN:
         yield f"name: {name!r} is not allowed, it is taken in the generated file"
-    if title is not None and (not title.isprintable() or set(title) & set('"\\')):
-        yield f'title: {title!r} is not allowed, printable text without " and \\'
+    if title is not None and not _is_plain(title):
+        yield (
+            f"title: {title!a} is not allowed, "
+            'printable text without " and \\ and with no space at its ends'
+        )
+
+
+def _is_plain(title: str) -> bool:
+    return title.isprintable() and title == title.strip() and not set(title) & {*'"\\'}
 
 
 def _block_conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
@@ -238,7 +251,7 @@ def _block_conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
 
 def _problem(item: Any) -> str:
     """One of pydantic's errors as `path: value is not allowed, what is`."""
-    path = ".".join(str(part) for part in item["loc"])
+    path = ".".join(_key(part) for part in item["loc"]) or "a field's name"
     if item["type"] == "extra_forbidden":
         inside = Block if len(item["loc"]) > 1 else NestSpec
         return f"{path}: is no field of a spec, {_either(inside.model_fields)}"
@@ -248,8 +261,16 @@ def _problem(item: Any) -> str:
     return f"{path}: {_short(item['input'])} is not allowed, {allowed}"
 
 
+def _key(part: str | int) -> str:
+    """A part of a path; what is no name is shown as a literal, so in one line."""
+    return str(part) if str(part).isidentifier() else _short(part)
+
+
 def _short(value: object) -> str:
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except (ValueError, RecursionError):
+        return f"{type(value).__name__} too large to show"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -18,7 +18,7 @@ import rich_click as click
 from nestgen import __version__
 from nestgen.errors import NestgenError, TrainingError
 
-COMMANDS = ["build", "draw", "train", "levels", "prune", "predict"]
+COMMANDS = ["build", "draw", "train", "levels", "prune", "predict", "demo"]
 
 
 class Commands(click.RichGroup):

@@ -64,8 +64,9 @@ def measure(
 ) -> Report:
     """Measure under a bar; both `levels` and `prune --level auto` do."""
     from nestgen.cli.progress import live_bar
+    from nestgen.codegen.load import spec_of
     from nestgen.imaging.pairs import find_pairs
-    from nestgen.training.levels import measure_levels, spec_of
+    from nestgen.training.levels import measure_levels
     from nestgen.training.timing import WARM_UP
 
     pairs = find_pairs(data)
@@ -80,6 +81,13 @@ def measure(
             batch_size=batch_size,
             progress=lambda done: bar.advance(task, done),
         )
+
+
+def choose(model: nn.Module, data: str, tolerance: float | None) -> int:
+    """The level that `levels` chooses; its reason goes to stderr."""
+    report = measure(model, data, 0.005 if tolerance is None else tolerance, rounds=1)
+    click.echo(in_words(report), err=True)
+    return report.choice.level
 
 
 def show(report: Report) -> None:

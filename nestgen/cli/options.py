@@ -18,7 +18,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 BLOCK = ("norm", "activation", "dropout", "bias", "groups")
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType[list[int]]):
     """One integer, or several between commas."""
 
     name = "N[,N...]"
@@ -35,7 +35,7 @@ class Numbers(click.ParamType):
             self.fail(f"{value!r}: integers between commas, as 32 or 1,2,4", param, ctx)
 
 
-class Size(click.ParamType):
+class Size(click.ParamType[tuple[int, int]]):
     """Height and width, as 256 or 256x384."""
 
     name = "H[xW]"

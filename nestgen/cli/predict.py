@@ -127,7 +127,7 @@ def _predict_each(
             try:
                 _write(model, image, targets)
             except DataError as error:
-                click.echo(f"nestgen: {error}", err=True)
+                bar.console.out(f"nestgen: {error}")  # click would write into the bar
                 skipped[str(image)] = str(error).removeprefix(f"{image}: ")
             else:
                 written.append(targets)

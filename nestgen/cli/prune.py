@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from nestgen.surgery.proof import Proof
 
 
 @click.command("prune")
 @click.argument("model")
-@click.option("--level", required=True, metavar="K", help="The level that is kept.")
+@click.option("--level", required=True, metavar="K", help="2, say, or auto.")
+@click.option("--data", metavar="DIR", help="images/ and masks/ by which auto chooses.")
+@click.option("--tolerance", type=float, help="In IoU, of auto.  [0.005]")
 @click.option("-o", "--output", metavar="FILE", help="The network; model-L2.pt, say.")
 @click.option("--source", metavar="FILE", help="Its source; model_L2.py, say.")
 @click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 def command(
     model: str,
     level: str,
+    data: str | None,
+    tolerance: float | None,
     output: str | None,
     source: str | None,
     as_json: bool,
@@ -30,7 +36,9 @@ def command(
 ) -> None:
     """Cut MODEL, a .pt or a .safetensors, at a level; write checkpoint and source.
 
-    Nothing is written unless the cut gives the bits of the full model's head.
+    `--level auto` keeps the smallest level that is within the tolerance of the best on
+    the images of --data. Nothing is written unless the cut gives the bits of the full
+    model's head.
 
     Example: nestgen prune run/model.pt --level 2
     """
@@ -40,11 +48,12 @@ def command(
     from nestgen.surgery.cut import prune
     from nestgen.surgery.proof import prove
 
-    file, kept = Path(model), _level(level)
+    file = Path(model)
+    whole = load(file)
+    kept = _level(level, whole, data, tolerance)
     target = Path(output or file.with_name(f"{file.stem}-L{kept}{file.suffix}"))
     text = Path(source or target.with_name(f"{target.stem.replace('-', '_')}.py"))
     refuse_existing(target, text, force=force)
-    whole = load(file)
     small = prune(whole, kept)
     proof = prove(whole, small, kept)
     save(small, target)
@@ -58,13 +67,21 @@ def command(
         click.echo(f"wrote {target}, {text}")
 
 
-def _level(asked: str) -> int:
-    """The level that the text after `--level` stands for: 2 or L2."""
+def _level(
+    asked: str, model: nn.Module, data: str | None, tolerance: float | None
+) -> int:
+    """The level that the text after `--level` stands for: 2, L2, or auto."""
+    if (asked == "auto") != (data is not None) or (tolerance and asked != "auto"):
+        raise click.UsageError("--level auto chooses by --data (and --tolerance)")
+    if data is not None:
+        from nestgen.cli.levels import choose
+
+        return choose(model, data, tolerance)
     try:
         return int(asked.removeprefix("L"))
     except ValueError:
         raise click.UsageError(
-            f"--level: {asked[:60]!a} is not allowed, a number such as 2"
+            f"--level: {asked[:60]!a} is not allowed, a number such as 2, or auto"
         ) from None
 
 

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from nestgen.arch.spec import NestSpec
     from nestgen.imaging.inventory import Inventory
     from nestgen.imaging.pairs import Pair
+    from nestgen.training.loop import Outcome
     from nestgen.training.settings import Settings
 
 INTERRUPTED = 130
 
 
-class LevelWeight(click.ParamType):
+class LevelWeight(click.ParamType[tuple[str, float]]):
     """A head's weight in the loss, as L2=0.5."""
 
     name = "Lk=W"
@@ -42,9 +43,9 @@ class LevelWeight(click.ParamType):
 @spec_options
 @click.option("-o", "--output", metavar="RUN", default="run", show_default=True)
 @click.option("--val-fraction", type=float, help="Split one folder; 0.2, say.")
-@click.option("--epochs", type=int, help="Times each image is seen.  [24]")
-@click.option("--batch-size", type=int, help="Images a step.  [8]")
-@click.option("--learning-rate", type=float, help="Its peak.  [0.001]")
+@click.option("--epochs", type=int, help="Times each image is seen.  [40]")
+@click.option("--batch-size", type=int, help="Images a step.  [4]")
+@click.option("--learning-rate", type=float, help="Its peak.  [0.003]")
 @click.option("--weight-decay", type=float, help="Of AdamW.  [0.01]")
 @click.option("--patience", type=int, help="Epochs without a better IoU.  [12]")
 @click.option("--patch", type=Size(), help="What training sees of an image.")
@@ -117,15 +118,17 @@ def run(
     data: str,
 ) -> None:
     """Train with a live bar; exit with 130 and the way to go on if interrupted."""
+    from nestgen.cli.progress import speaks
     from nestgen.cli.training import LiveRun
     from nestgen.training.loop import train
 
     height, width = settings.patch
-    click.echo(
-        f"{spec.label}, {len(train_pairs)} images to train on, {len(val_pairs)} to "
-        f"validate, patches of {height}x{width}",
-        err=True,
-    )
+    if speaks():
+        click.echo(
+            f"{spec.label}, {len(train_pairs)} images to train on, {len(val_pairs)} "
+            f"to validate, patches of {height}x{width}",
+            err=True,
+        )
     with LiveRun(len(val_pairs)) as observer:
         outcome = train(
             spec,
@@ -136,14 +139,19 @@ def run(
             resume=resume,
             observer=observer,
         )
+    if speaks():
+        click.echo(_outcome(outcome, data, folder), err=outcome.interrupted)
     if outcome.interrupted:
-        click.echo(
-            f"stopped in epoch {outcome.epoch}, all saved; "
-            f"go on with: nestgen train {data} -o {folder} --resume",
-            err=True,
-        )
         sys.exit(INTERRUPTED)
-    click.echo(
+
+
+def _outcome(outcome: Outcome, data: str, folder: Path) -> str:
+    if outcome.interrupted:
+        return (
+            f"stopped in epoch {outcome.epoch}, all saved; "
+            f"go on with: nestgen train {data} -o {folder} --resume"
+        )
+    return (
         f"wrote {folder / 'model.pt'}: epoch {outcome.best_epoch}, "
         f"IoU {outcome.best_score:.4f} per image on val"
     )
@@ -176,9 +184,13 @@ def _spec(
 
 
 def _settings(given: dict[str, Any], inventory: Inventory, spec: NestSpec) -> Settings:
-    from nestgen.training.prepare import check_patch, patch_size
+    from nestgen.training.prepare import check_patch, learning_rate_of, patch_size
     from nestgen.training.settings import Settings
 
-    settings = Settings(**{"patch": patch_size(inventory, spec.depth), **given})
+    defaults = {
+        "patch": patch_size(inventory, spec.depth),
+        "learning_rate": learning_rate_of(spec),
+    }
+    settings = Settings(**{**defaults, **given})
     check_patch(settings.patch, spec.depth)
     return settings

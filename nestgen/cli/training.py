@@ -7,14 +7,14 @@ from typing import Any
 
 import rich_click as click
 
-from nestgen.cli.progress import live_bar
+from nestgen.cli.progress import live_bar, speaks
 from nestgen.training.loop import Observer
 from nestgen.training.settings import Settings
 from nestgen.training.state import Position
 
 
 class LiveRun(Observer):
-    """Shows a run: the epoch's bar on stderr, and what each epoch reached on stdout."""
+    """Shows a run: the epoch's bar on stderr, and what each epoch reached above it."""
 
     def __init__(self, val_images: int) -> None:
         self.val_images = val_images
@@ -40,7 +40,7 @@ class LiveRun(Observer):
         self.epochs = settings.epochs
         self.bar.reset(self.steps, total=steps, completed=position.step, visible=True)
         self._describe(position.epoch, 0.0)
-        click.echo("epoch    loss    IoU/Dice per image on val, by level    seconds")
+        self._print("epoch    loss    IoU/Dice per image on val, by level    seconds")
 
     def stepped(self, position: Position, loss: float) -> None:
         """Move the bar."""
@@ -60,11 +60,19 @@ class LiveRun(Observer):
             for name, scores in record["val"].items()
         )
         best = " *" if record["best"] else ""
-        self.bar.console.file.flush()
-        click.echo(
+        self._print(
             f"{record['epoch']:5d}  {record['loss']:6.4f}  {levels}"
             f"  {record['seconds']:7.1f}{best}"
         )
+
+    def _print(self, line: str) -> None:
+        """On stdout, and on a terminal above the bar."""
+        if not speaks():
+            return
+        if self.bar.disable:
+            click.echo(line)
+        else:
+            self.bar.console.out(line)
 
     def _describe(self, epoch: int, loss: float) -> None:
         words = f"epoch {epoch} of {self.epochs}, loss {loss:.4f}"

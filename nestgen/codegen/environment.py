@@ -27,7 +27,7 @@ class Code(str):
 
 
 def identifier(value: object) -> Code:
-    """A Python name, plain or dotted.
+    """A Python name.
 
     >>> identifier("x0_1")
     'x0_1'
@@ -35,13 +35,10 @@ def identifier(value: object) -> Code:
     Traceback (most recent call last):
     nestgen.errors.SpecError: 'x; import os' is no Python name
     """
-    parts = str(value).split(".")
-    if not all(
-        part.isascii() and part.isidentifier() and not keyword.iskeyword(part)
-        for part in parts
-    ):
+    name = str(value)
+    if not (name.isascii() and name.isidentifier()) or keyword.iskeyword(name):
         raise SpecError(f"{value!a} is no Python name")
-    return Code(value)
+    return Code(name)
 
 
 def literal(value: object) -> Code:

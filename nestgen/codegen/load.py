@@ -12,6 +12,7 @@ from torch import nn
 
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.source import source
+from nestgen.errors import SpecError
 
 
 def build(spec: NestSpec) -> nn.Module:
@@ -35,8 +36,22 @@ def load_class(spec: NestSpec) -> type[nn.Module]:
     text = source(spec)
     module = _execute(text, f"{spec.stem}_{hashlib.sha256(text.encode()).hexdigest()}")
     loaded: type[nn.Module] = getattr(module, spec.class_name)
-    loaded.spec = spec  # type: ignore[assignment]
+    loaded.spec = spec  # type: ignore[attr-defined]
     return loaded
+
+
+def spec_of(model: nn.Module) -> NestSpec:
+    """The spec of a network that nestgen built or loaded; `SpecError` for others.
+
+    >>> spec_of(build(NestSpec(depth=1, widths=2))).label
+    'UNet++ of depth 1'
+    """
+    spec = getattr(model, "spec", None)
+    if not isinstance(spec, NestSpec):
+        raise SpecError(
+            f"{type(model).__name__} has no spec; networks that nestgen built have one"
+        )
+    return spec
 
 
 def _execute(text: str, stem: str) -> ModuleType:

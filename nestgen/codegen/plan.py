@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nestgen.arch.choices import Norm, Up
 from nestgen.arch.graph import Edge, NestGraph, Node
 from nestgen.arch.specfile import to_toml
+from nestgen.codegen.environment import WIDTH
 
 Path = tuple[str, tuple[str, ...]]
 """A tensor's name and the modules of the network that it passes through."""
@@ -72,7 +74,7 @@ def plan(graph: NestGraph) -> Plan:
     return Plan(
         class_name=spec.class_name,
         description=tuple(_description(graph)),
-        spec_lines=tuple(to_toml(spec).rstrip().split("\n")),
+        spec_lines=tuple(_spec_lines(graph)),
         norm=block.norm,
         activation=block.activation,
         dropout=block.dropout,
@@ -106,6 +108,12 @@ def _description(graph: NestGraph) -> list[str]:
     )
     title = [spec.title, ""] if spec.title else []
     return [f"{spec.label}.", "", *title, *textwrap.wrap(prose, 80)]
+
+
+def _spec_lines(graph: NestGraph) -> Iterator[str]:
+    """The spec as TOML; a long array goes on in the next line, as TOML allows."""
+    for line in to_toml(graph.spec).rstrip().split("\n"):
+        yield from textwrap.wrap(line, WIDTH) if line.endswith("]") else [line]
 
 
 def _node_doc(graph: NestGraph) -> str:

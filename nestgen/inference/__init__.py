@@ -1,0 +1,1 @@
+"""Trained networks at work: the labels that a network gives an image."""

@@ -1,0 +1,166 @@
+"""Labels and probabilities of whole images, and the files they are written to."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tifffile
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from nestgen.codegen.load import spec_of
+from nestgen.errors import DataError
+from nestgen.files import write_whole
+from nestgen.imaging.overlay import overlay
+from nestgen.imaging.pad import pad
+from nestgen.imaging.pairs import size_text
+from nestgen.imaging.read import read_image, read_pixels
+from nestgen.training.outputs import by_level, probabilities, to_labels
+
+_OUT_OF_MEMORY = ("memory", "bad_alloc", "alloc_failed")
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a network says of one image, at the image's own size.
+
+    Attributes:
+        labels: `[H, W]`, uint8 0 and 1 of one class, int64 indices of several.
+        probabilities: float32 `[C, H, W]`, the foreground's of one class, else those
+            of each class, which sum to one.
+    """
+
+    labels: NDArray[Any]
+    probabilities: NDArray[np.float32]
+
+
+def predict(model: nn.Module, image: NDArray[np.float32]) -> Prediction:
+    """The labels that the highest level of `model` gives an image.
+
+    `image` is float32 `[in_channels, H, W]` of any size, standardised, as `read_image`
+    gives it. It is padded to what the network takes, goes through it in eval mode on
+    the model's own device and in its own dtype, and what was padded is cropped. The
+    model's modules are left in the modes they were in. Raises `SpecError` for a model
+    without a spec, `DataError` for an image of another shape and for one that is too
+    large for the memory.
+
+    >>> from nestgen.codegen.load import build
+    >>> model = build(NestSpec(depth=2, widths=2, classes=3))
+    >>> found = predict(model, np.zeros((3, 5, 7), np.float32))
+    >>> found.labels.shape, found.probabilities.shape
+    ((5, 7), (3, 5, 7))
+    """
+    spec = spec_of(model)
+    if image.ndim != 3 or len(image) != spec.in_channels or not image.size:
+        raise DataError(
+            f"an image of shape {list(image.shape)}; "
+            f"the network takes [{spec.in_channels}, H, W]"
+        )
+    height, width = image.shape[1:]
+    weight = next(model.parameters())
+    with _enough_memory(f"{size_text((height, width))} pixels on {weight.device}"):
+        x = torch.from_numpy(pad(image, 2**spec.depth))[None].to(weight)
+        with _eval_mode(model), torch.inference_mode():
+            outputs = by_level(model(x), spec.heads)
+            logits = outputs[f"L{spec.heads[-1]}"][..., :height, :width].float()
+            return Prediction(_first(to_labels(logits)), _first(probabilities(logits)))
+
+
+def predict_file(model: nn.Module, path: str | os.PathLike[str]) -> Prediction:
+    """The labels that the highest level of `model` gives the image in a file.
+
+    Raises `DataError` that names the file where it cannot be read, has channels that
+    the network does not take, or is too large for the memory.
+
+    >>> import tempfile
+    >>> from nestgen.codegen.load import build
+    >>> path = tempfile.mkdtemp() + "/image.png"
+    >>> Image.linear_gradient("L").resize((7, 5)).save(path)
+    >>> predict_file(build(NestSpec(depth=2, widths=2)), path).labels.shape
+    (5, 7)
+    """
+    image = read_image(path, spec_of(model).in_channels)
+    try:
+        return predict(model, image)
+    except DataError as error:
+        raise DataError(f"{os.fspath(path)}: {error}") from error
+
+
+def write_probabilities(
+    path: str | os.PathLike[str], values: NDArray[np.float32]
+) -> None:
+    """Write probabilities `[C, H, W]` as a float32 TIFF file, whole or not at all.
+
+    One class is one page `[H, W]`, several are a stack of pages `[C, H, W]`.
+
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/probabilities.tif"
+    >>> write_probabilities(path, np.zeros((1, 5, 7), np.float32))
+    >>> tifffile.imread(path).shape
+    (5, 7)
+    """
+    buffer = io.BytesIO()
+    planes = values[0] if len(values) == 1 else values
+    tifffile.imwrite(buffer, planes, photometric="minisblack")
+    write_whole(path, buffer.getvalue())
+
+
+def write_overlay(
+    path: str | os.PathLike[str],
+    image: str | os.PathLike[str],
+    labels: NDArray[Any],
+) -> None:
+    """Write the image in a file with the contours of its labels, as a PNG file.
+
+    Raises `DataError` where the image cannot be read, has another size than the
+    labels, or is too large for the memory.
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> Image.new("RGB", (7, 5)).save(folder + "/a.png")
+    >>> write_overlay(folder + "/b.png", folder + "/a.png", np.ones((5, 7), int))
+    >>> read_pixels(folder + "/b.png").shape
+    (3, 5, 7)
+    """
+    buffer = io.BytesIO()
+    with _enough_memory(f"{os.fspath(image)}: {size_text(labels.shape)} pixels"):
+        Image.fromarray(overlay(read_pixels(image), labels)).save(buffer, "PNG")
+    write_whole(path, buffer.getvalue())
+
+
+def _first(batch: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = batch[0].cpu().numpy()
+    return array
+
+
+@contextmanager
+def _eval_mode(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside; after it each module is in the mode it was in."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def _enough_memory(what: str) -> Iterator[None]:
+    """Whatever way torch and numpy say that the memory is full is one `DataError`."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        full = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        if not full and not any(word in text for word in _OUT_OF_MEMORY):
+            raise
+        raise DataError(f"{what}: not enough memory") from error

@@ -1,0 +1,166 @@
+"""The proof of a cut: three ways to one level's logits, and the same bits from each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nestgen.arch.cost import default_size, graph_cost
+from nestgen.arch.graph import NestGraph
+from nestgen.arch.spec import NestSpec
+from nestgen.codegen.load import spec_of
+from nestgen.errors import CutError
+from nestgen.surgery.trace import cut_traced
+
+BATCHES = (1, 3)
+SIDES = ((2, 2), (2, 3))
+"""Height and width of the inputs, in units of 2^depth."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How large a network is.
+
+    Attributes:
+        nodes: of its graph.
+        parameters: numbers that are learned.
+        weight_bytes: of its state dict.
+        macs: multiply-accumulates of one forward pass at the proof's size.
+    """
+
+    nodes: int
+    parameters: int
+    weight_bytes: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was compared, and what the cut saves.
+
+    Attributes:
+        level: that of the cut.
+        inputs: the shapes [N, C, H, W] on which all three gave the same bits.
+        size: (H, W) of one image, for the MACs.
+        before: the whole network.
+        after: the cut one.
+    """
+
+    level: int
+    inputs: tuple[tuple[int, ...], ...]
+    size: tuple[int, int]
+    before: Measure
+    after: Measure
+
+    @property
+    def statement(self) -> str:
+        """What is proven, in one line."""
+        return (
+            f"L{self.level} cut on the graph == torch.fx cut == the full model's "
+            f"L{self.level} head, bit for bit, on {len(self.inputs)} inputs"
+        )
+
+
+def prove(model: nn.Module, small: nn.Module, level: int, *, seed: int = 0) -> Proof:
+    """Compare `small`, the cut of `model` at `level`, with two other ways to it.
+
+    The cut on the graph, the cut by torch.fx and the head of the full model have to
+    give equal bits on random inputs, of one image and of three, square and not, in
+    eval mode; the two cuts have to keep tensors of the same names. The networks stay
+    as they are, training flags and running statistics too.
+
+    Raises `CutError` that names what differs, and by how much.
+
+    >>> import nestgen
+    >>> from nestgen.surgery.cut import prune
+    >>> whole = nestgen.build(nestgen.NestSpec(depth=2, widths=2))
+    >>> proof = prove(whole, prune(whole, 1), 1)
+    >>> proof.before.nodes, proof.after.nodes, proof.inputs[0]
+    (6, 3, (1, 3, 8, 8))
+    """
+    specs = [spec_of(network) for network in (model, small)]
+    traced = cut_traced(model, level)
+    _compare_names(small, traced)
+    inputs = _inputs(specs[0], model, seed)
+    with _evaluating(model, small, traced), torch.inference_mode():
+        for x in inputs:
+            head = _logits(model(x), level)
+            _compare_bits(head, _logits(small(x), level), "cut on the graph", level, x)
+            _compare_bits(head, traced(x), "torch.fx cut", level, x)
+    size = default_size(specs[0].depth)
+    return Proof(
+        level=level,
+        inputs=tuple(tuple(x.shape) for x in inputs),
+        size=size,
+        before=_measure(model, specs[0], size),
+        after=_measure(small, specs[1], size),
+    )
+
+
+def _inputs(spec: NestSpec, model: nn.Module, seed: int) -> list[Tensor]:
+    like = next(model.parameters())
+    chance = torch.Generator().manual_seed(seed)
+    unit = 2**spec.depth
+    return [
+        torch.randn(n, spec.in_channels, h * unit, w * unit, generator=chance).to(like)
+        for n in BATCHES
+        for h, w in SIDES
+    ]
+
+
+@contextmanager
+def _evaluating(*networks: nn.Module) -> Iterator[None]:
+    """Eval mode, and afterwards each module's own flag again."""
+    modules = [module for network in networks for module in network.modules()]
+    flags = [module.training for module in modules]
+    try:
+        for network in networks:
+            network.eval()
+        yield
+    finally:
+        for module, flag in zip(modules, flags, strict=True):
+            module.training = flag
+
+
+def _logits(outputs: Tensor | dict[str, Tensor], level: int) -> Tensor:
+    return outputs[f"L{level}"] if isinstance(outputs, dict) else outputs
+
+
+def _compare_names(small: nn.Module, traced: nn.Module) -> None:
+    odd = set(small.state_dict()) ^ set(traced.state_dict())
+    if odd:
+        name = min(odd)
+        one, other = "cut on the graph", "torch.fx cut"
+        has, lacks = (one, other) if name in small.state_dict() else (other, one)
+        raise CutError(f"the {has} keeps {name}, the {lacks} does not")
+
+
+def _compare_bits(head: Tensor, cut: Tensor, what: str, level: int, x: Tensor) -> None:
+    where = f"L{level}: the {what} differs from the full model's head"
+    if (head.shape, head.dtype) != (cut.shape, cut.dtype):
+        raise CutError(
+            f"{where}: {cut.dtype} {list(cut.shape)}, not {head.dtype} "
+            f"{list(head.shape)}"
+        )
+    if not torch.equal(_bits(head), _bits(cut)):
+        most = (head.double() - cut.double()).abs().max().item()
+        raise CutError(f"{where} by up to {most:.3g} on an input {list(x.shape)}")
+
+
+def _bits(logits: Tensor) -> Tensor:
+    """The bytes, so that a NaN is equal to itself."""
+    return logits.contiguous().view(torch.uint8)
+
+
+def _measure(network: nn.Module, spec: NestSpec, size: tuple[int, int]) -> Measure:
+    graph = NestGraph(spec)
+    return Measure(
+        nodes=len(graph.nodes),
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        weight_bytes=sum(tensor.nbytes for tensor in network.state_dict().values()),
+        macs=graph_cost(graph, size).macs,
+    )

@@ -1,0 +1,1 @@
+"""Training with deep supervision, and choosing the level that is enough."""

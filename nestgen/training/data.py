@@ -1,0 +1,135 @@
+"""Images and masks as batches, in an order that is counted, not remembered.
+
+The order of an epoch follows from the seed and the epoch, the augmentation of an image
+from the seed, the epoch and its place in it: a run that goes on from any step sees
+what it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from nestgen.imaging.masks import labels_for
+from nestgen.imaging.pad import pad
+from nestgen.imaging.pairs import Pair, load_labels
+from nestgen.imaging.read import read_image
+from nestgen.training.augment import Patches
+
+MIN_STEPS = 16
+"""An epoch sees a small set of images as often as needed to make so many steps."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which images each step of an epoch takes, and the seed of each variation."""
+
+    images: int
+    batch_size: int
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch; all batches are full."""
+        return max(MIN_STEPS, self.images // self.batch_size)
+
+    def batch(self, epoch: int, step: int) -> list[tuple[int, int]]:
+        """(image, seed) for each place of the batch.
+
+        >>> order = Order(images=3, batch_size=2, seed=0)
+        >>> order.batch(5, 1) == order.batch(5, 1) != order.batch(6, 1)
+        True
+        """
+        first = step * self.batch_size
+        return [
+            (self._image(epoch, place), self._seed(epoch, place))
+            for place in range(first, first + self.batch_size)
+        ]
+
+    def _image(self, epoch: int, place: int) -> int:
+        turn, index = divmod(place, self.images)
+        generator = np.random.default_rng((self.seed, epoch, turn))
+        return int(generator.permutation(self.images)[index])
+
+    def _seed(self, epoch: int, place: int) -> int:
+        return int(np.random.default_rng((self.seed, epoch, place, 1)).integers(2**32))
+
+
+class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
+    """Patches by (image, seed): float32 [C, h, w] and labels [1, h, w]."""
+
+    def __init__(
+        self, pairs: Sequence[Pair], channels: int, classes: int, patches: Patches
+    ) -> None:
+        self.pairs, self.channels, self.classes = pairs, channels, classes
+        self.patches = patches
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        index, seed = key
+        image, labels = load_pair(self.pairs[index], self.channels, self.classes)
+        return self.patches(image, labels, seed)
+
+
+def load_pair(
+    pair: Pair, channels: int, classes: int
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """A standardised image [C, H, W] and its labels [H, W] below `classes`."""
+    return read_image(pair.image, channels), labels_for(load_labels(pair), classes)
+
+
+def batches(
+    dataset: TrainingSet, keys: Sequence[list[tuple[int, int]]], workers: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches with these keys: [N, C, h, w] and [N, 1, h, w]."""
+    generator = torch.Generator()  # the loader draws from it, and not from the run's
+    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+        dataset, batch_sampler=keys, num_workers=workers, generator=generator
+    )
+    yield from loader
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Whole images of one size, padded to what the network takes."""
+
+    indices: tuple[int, ...]
+    images: Tensor
+    labels: tuple[NDArray[np.uint8], ...]
+
+
+def whole_images(
+    pairs: Sequence[Pair],
+    indices: Sequence[int],
+    channels: int,
+    classes: int,
+    multiple: int,
+    batch_size: int = 1,
+) -> Iterator[Whole]:
+    """The images at `indices`, neighbours of one size together, never over a batch."""
+    waiting: list[tuple[int, NDArray[np.float32], NDArray[np.uint8]]] = []
+    for index in indices:
+        image, labels = load_pair(pairs[index], channels, classes)
+        image = pad(image, multiple)
+        full = len(waiting) == batch_size
+        if waiting and (full or waiting[0][1].shape != image.shape):
+            yield _whole(waiting)
+            waiting = []
+        waiting.append((index, image, labels))
+    if waiting:
+        yield _whole(waiting)
+
+
+def _whole(
+    items: Sequence[tuple[int, NDArray[np.float32], NDArray[np.uint8]]],
+) -> Whole:
+    indices, images, labels = zip(*items, strict=True)
+    return Whole(indices, torch.from_numpy(np.stack(images)), labels)

@@ -1,0 +1,315 @@
+"""The training loop: steps, validation, the best network, the newest state."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+
+from nestgen import checkpoint
+from nestgen.arch.graph import NestGraph
+from nestgen.arch.spec import NestSpec
+from nestgen.codegen.load import build
+from nestgen.errors import CheckpointError, DataError, TrainingError
+from nestgen.imaging.pairs import Pair
+from nestgen.training.augment import Patches
+from nestgen.training.data import Order, TrainingSet, batches
+from nestgen.training.evaluate import count_images
+from nestgen.training.losses import DeepSupervision
+from nestgen.training.metrics import Scores
+from nestgen.training.outputs import by_level
+from nestgen.training.schedule import learning_rate
+from nestgen.training.settings import Settings
+from nestgen.training.state import Folder, Position, fingerprint
+
+CLIP = 5.0
+"""The norm to which a step's gradient is clipped."""
+
+
+class Observer:
+    """Is told how a run goes on; does nothing."""
+
+    def started(self, position: Position, settings: Settings, steps: int) -> None:
+        """Once, before the first of `steps` an epoch."""
+
+    def stepped(self, position: Position, loss: float) -> None:
+        """After each step."""
+
+    def validated(self, images: int) -> None:
+        """After each batch of validation images."""
+
+    def finished_epoch(self, record: dict[str, Any]) -> None:
+        """After each epoch, with its line of the log."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: `interrupted`, or done with its best score."""
+
+    interrupted: bool
+    epoch: int
+    best_score: float
+    best_epoch: int
+
+
+def train(
+    spec: NestSpec,
+    train_pairs: Sequence[Pair],
+    val_pairs: Sequence[Pair],
+    folder: str | Path,
+    settings: Settings,
+    *,
+    resume: bool = False,
+    observer: Observer | None = None,
+) -> Outcome:
+    """Train a network and leave the best one in `folder/model.pt`.
+
+    With `resume` the run in `folder` goes on as it was set up; its final weights are
+    those of a run that was never stopped, bit for bit, on the same machine and number
+    of threads. Ctrl-C ends the run after the step in work, with its state saved.
+    Raises `TrainingError` where the loss is not finite; nothing of that step is kept.
+    """
+    run = _Run(spec, train_pairs, val_pairs, Folder(Path(folder)), settings)
+    if resume:
+        run.load()
+    with _interrupts() as asked:
+        interrupted = run.go(asked, observer or Observer())
+    at = run.at
+    return Outcome(interrupted, at.epoch, at.best_score, at.best_epoch)
+
+
+def saved_run(folder: str | Path) -> tuple[NestSpec, Settings]:
+    """The spec and the settings of the run in `folder`, as it was started."""
+    contents = checkpoint.read(Folder(Path(folder)).last)
+    if not contents.extra or "settings" not in contents.extra:
+        raise CheckpointError(f"{Folder(Path(folder)).last}: is no state of a run")
+    return contents.spec, Settings.from_plain(contents.extra["settings"])
+
+
+class _Run:
+    def __init__(
+        self,
+        spec: NestSpec,
+        train_pairs: Sequence[Pair],
+        val_pairs: Sequence[Pair],
+        folder: Folder,
+        settings: Settings,
+    ) -> None:
+        self.spec, self.folder, self.settings = spec, folder, settings
+        self.train_pairs, self.val_pairs = train_pairs, val_pairs
+        self.order = Order(len(train_pairs), settings.batch_size, settings.seed)
+        self.loss = DeepSupervision(spec.classes, spec.heads, settings.level_weights)
+        patches = Patches(settings.patch, settings.augment)
+        self.data = TrainingSet(train_pairs, spec.in_channels, spec.classes, patches)
+        self.at = Position()
+        self.records: list[dict[str, Any]] = []
+        self.accelerator = Accelerator(mixed_precision=settings.precision)
+        torch.manual_seed(settings.seed)
+        self.network = build(spec)
+        freeze_unsupervised(self.network, NestGraph(spec))
+        self.model, self.optimizer = self.accelerator.prepare(
+            self.network, _optimizer(self.network, settings)
+        )
+
+    def go(self, asked: list[int], observer: Observer) -> bool:
+        """Train to the end; True if an interrupt ended it before."""
+        observer.started(self.at, self.settings, self.order.steps)
+        while not self._done():
+            began = time.perf_counter() - self.at.seconds
+            for images, labels in self._rest_of_epoch():
+                loss = self._step(images, labels)
+                self.at.loss_sum += loss
+                self.at.step += 1
+                self.at.seconds = time.perf_counter() - began
+                observer.stepped(self.at, loss)
+                if self._agreed(bool(asked)):
+                    self._save_state()
+                    return True
+            self._finish_epoch(began, observer)
+        return False
+
+    def load(self) -> None:
+        """Go on from `last.pt`."""
+        contents = checkpoint.read(self.folder.last)
+        extra = contents.extra or {}
+        if extra.get("data") != fingerprint(self.train_pairs):
+            raise DataError(
+                f"{self.folder.last}: was trained on other images than these; "
+                "give the same data"
+            )
+        self.network.load_state_dict(contents.tensors)
+        self.optimizer.load_state_dict(extra["optimizer"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(extra["scaler"])
+        self.at = Position(**extra["position"])
+        self.records = self.folder.read_log(before=self.at.epoch)
+
+    def _done(self) -> bool:
+        waited = self.at.epoch - 1 - self.at.best_epoch
+        return self.at.epoch > self.settings.epochs or waited >= self.settings.patience
+
+    def _rest_of_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """This process's share of each batch that the epoch still has."""
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        keys = [
+            self.order.batch(self.at.epoch, step)[rank::world]
+            for step in range(self.at.step, self.order.steps)
+        ]
+        return batches(self.data, keys, self.settings.workers)
+
+    def _step(self, images: Tensor, labels: Tensor) -> float:
+        device = self.accelerator.device
+        self._seed()
+        self.model.train()
+        self._set_learning_rate()
+        outputs = by_level(self.model(images.to(device)), self.spec.heads)
+        loss: Tensor = self.loss(outputs, labels.to(device))
+        value = float(self.accelerator.reduce(loss.detach(), reduction="mean"))
+        if not np.isfinite(value):
+            raise self._not_finite(f"the loss is {value}")
+        self.optimizer.zero_grad()
+        self.accelerator.backward(loss)
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), CLIP)
+        # with fp16 the scaler skips a step whose gradient overflows
+        if self.accelerator.scaler is None and not torch.isfinite(norm):
+            raise self._not_finite(f"the gradient's norm is {float(norm)}")
+        self.optimizer.step()
+        return value
+
+    def _seed(self) -> None:
+        """Dropout draws by the step's number, so that it is the same when repeated."""
+        place = (self.at.epoch, self.at.step, self.accelerator.process_index)
+        drawn = np.random.default_rng((self.settings.seed, *place, 2))
+        torch.manual_seed(int(drawn.integers(2**63)))
+
+    def _set_learning_rate(self) -> None:
+        steps = self.order.steps
+        done = (self.at.epoch - 1) * steps + self.at.step
+        rate = learning_rate(
+            done, self.settings.epochs * steps, self.settings.learning_rate
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def _not_finite(self, what: str) -> TrainingError:
+        keys = self.order.batch(self.at.epoch, self.at.step)
+        files = ", ".join(str(self.train_pairs[index].image) for index, _ in keys)
+        state = self.folder.last
+        kept = f"; {state} has the state before" if state.exists() else ""
+        return TrainingError(
+            f"{what} at epoch {self.at.epoch}, step {self.at.step + 1} "
+            f"with {files}{kept}"
+        )
+
+    def _finish_epoch(self, began: float, observer: Observer) -> None:
+        scores = self._validate(observer)
+        score = max(scores[name].mean_iou for name in scores)
+        best = score > self.at.best_score
+        if best:
+            self.at.best_score, self.at.best_epoch = score, self.at.epoch
+        record = {
+            "epoch": self.at.epoch,
+            "steps": self.order.steps,
+            "loss": self.at.loss_sum / self.order.steps,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "val": {name: scores[name].to_plain() for name in scores},
+            "best": best,
+            "seconds": round(time.perf_counter() - began, 3),
+        }
+        self.records.append(record)
+        self.at.next_epoch()
+        if self.accelerator.is_main_process:
+            if best:
+                checkpoint.save(self.network, self.folder.model)
+            self.folder.write_log(self.records)
+        self._save_state()
+        observer.finished_epoch(record)
+
+    def _validate(self, observer: Observer) -> dict[str, Scores]:
+        """Scores by level over all validation images, shared among the processes."""
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        rows = count_images(
+            self.network,
+            self.spec,
+            self.val_pairs,
+            range(rank, len(self.val_pairs), world),
+            self.accelerator.device,
+            self.settings.batch_size,
+            observer.validated,
+        )
+        rows = sorted(gather_object(rows), key=lambda row: row[0])
+        names = [f"L{level}" for level in self.spec.heads]
+        return {
+            name: Scores(np.stack([counts[name] for _, counts in rows]))
+            for name in names
+        }
+
+    def _save_state(self) -> None:
+        scaler = self.accelerator.scaler
+        if self.accelerator.is_main_process:
+            extra = {
+                "settings": self.settings.to_plain(),
+                "position": self.at.to_plain(),
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": None if scaler is None else scaler.state_dict(),
+                "data": fingerprint(self.train_pairs),
+            }
+            checkpoint.save(self.network, self.folder.last, extra=extra)
+        self.accelerator.wait_for_everyone()
+
+    def _agreed(self, asked: bool) -> bool:
+        """Whether any process was asked to stop: they stop at the same step."""
+        if self.accelerator.num_processes == 1:
+            return asked
+        flag = torch.tensor(float(asked), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, reduction="sum") > 0)
+
+
+def freeze_unsupervised(model: nn.Module, graph: NestGraph) -> None:
+    """Take out of training what no head depends on, since no gradient reaches it."""
+    idle = {node.name[1:] for node in graph.nodes if node not in graph.supervised}
+    for name, parameter in model.named_parameters():
+        module = name.split(".")[0]
+        if module.removeprefix("up").removeprefix("x") in idle:
+            parameter.requires_grad_(False)
+
+
+def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
+    """AdamW; norms and biases are not decayed."""
+    learned = [p for p in model.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in learned if p.ndim > 1]},
+        {"params": [p for p in learned if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+    )
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Collect the first Ctrl-C instead of raising it; a second one raises."""
+    asked: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        asked.append(number)
+        signal.signal(number, before)
+
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

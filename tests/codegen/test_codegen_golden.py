@@ -1,0 +1,182 @@
+"""Golden files: the text, its form, its types, and that it stands alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from nestgen.arch.choices import Activation, Concat, Norm, PresetName, Up
+from nestgen.arch.cost import graph_cost
+from nestgen.arch.families import FamilyName
+from nestgen.arch.graph import NestGraph
+from nestgen.arch.spec import NestSpec
+from nestgen.arch.specfile import from_toml
+from nestgen.codegen.source import source
+
+ROOT = Path(__file__).parents[2]
+RUFF = [sys.executable, "-m", "ruff"]
+RULES = ["--isolated", "--no-cache", "--line-length=88", "--target-version=py310"]
+CHOSEN = ["--select=E,F,I,B,UP,SIM"]
+
+Specs = dict[str, NestSpec]
+
+
+def run(
+    *command: str, cwd: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        command, cwd=cwd, env={**os.environ, **variables}, capture_output=True
+    )
+
+
+def formatted(folder: Path) -> bool:
+    """Whether ruff has nothing to change and nothing to say in a folder."""
+    form = run(*RUFF, "format", "--check", *RULES, str(folder))
+    lint = run(*RUFF, "check", *RULES, *CHOSEN, str(folder))
+    assert {form.returncode, lint.returncode} <= {0, 1}, form.stderr + lint.stderr
+    return form.returncode == lint.returncode == 0
+
+
+def test_text(golden_name: str, golden_specs: Specs, golden_folder: Path) -> None:
+    kept = (golden_folder / f"{golden_name}.py").read_bytes()
+    assert source(golden_specs[golden_name]).encode() == kept, (
+        "python tests/golden/regenerate.py writes it anew"
+    )
+
+
+def test_every_file_has_a_spec(golden_specs: Specs, golden_folder: Path) -> None:
+    files = {file.stem for file in golden_folder.glob("*.py")}
+    assert files == {*golden_specs, "regenerate"}
+
+
+def test_the_golden_files_show_every_choice(golden_specs: Specs) -> None:
+    specs = golden_specs.values()
+    assert {spec.family for spec in specs} == set(get_args(FamilyName))
+    assert {spec.up for spec in specs} == set(get_args(Up))
+    assert {spec.concat for spec in specs} == set(get_args(Concat))
+    assert {spec.block.norm for spec in specs} == set(get_args(Norm))
+    assert {spec.block.activation for spec in specs} == set(get_args(Activation))
+
+
+def test_the_docstring_holds_the_spec(golden_name: str, golden_specs: Specs) -> None:
+    spec = golden_specs[golden_name]
+    docstring = source(spec).split('"""')[1]
+    toml = docstring.split("Written by nestgen from this spec:\n")[1]
+    assert from_toml(toml) == spec
+
+
+def test_form(golden_folder: Path) -> None:
+    assert formatted(golden_folder)
+
+
+def test_form_of_every_combination(tmp_path: Path) -> None:
+    """The longest lines are those of many heads, deep rows and long names."""
+    for index, spec in enumerate(_combinations()):
+        file = tmp_path / f"net{index}.py"
+        file.write_text(source(spec), encoding="utf-8")
+    assert formatted(tmp_path)
+    (tmp_path / "net0.py").write_text(
+        source(NestSpec()).replace("  # ", " # "), "utf-8"
+    )
+    assert not formatted(tmp_path)
+
+
+def _combinations() -> list[NestSpec]:
+    every = product(get_args(FamilyName), range(1, 13), get_args(Up), [1, 256])
+    specs = [
+        NestSpec(family=family, depth=depth, up=up, widths=width)
+        for family, depth, up, width in every
+    ]
+    blocks = product(get_args(Norm), get_args(Activation), [0.0, 1e-07, 0.5])
+    specs += [
+        NestSpec(depth=1, block={"norm": norm, "activation": act, "dropout": rate})
+        for norm, act, rate in blocks
+    ]
+    longest = {"name": "N" * 63, "title": "'#{%" + "x" * 74}
+    specs += [NestSpec(depth=12, widths=[2**20] * 13, **longest)]
+    specs += [NestSpec(depth=d, heads=[1, d], **longest) for d in range(2, 12)]
+    specs += [NestSpec.preset(preset) for preset in get_args(PresetName)]
+    return specs
+
+
+def test_types(golden_folder: Path, tmp_path: Path) -> None:
+    """One call for all; the cache is the project's, for it has read torch already."""
+    strict = [sys.executable, "-m", "mypy", "--strict", "--config-file="]
+    cache = f"--cache-dir={ROOT / '.mypy_cache'}"
+    files = sorted(map(str, golden_folder.glob("unet*.py")))
+    checked = run(*strict, cache, *files, cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout.decode()
+
+
+ALONE = """
+import runpy, sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("nestgen", "pydantic"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Blocker())
+for file in sys.argv[1:]:
+    print(file)
+    runpy.run_path(file, run_name="__main__")
+"""
+
+
+def test_they_run_where_nestgen_is_not(
+    golden_specs: Specs, golden_folder: Path, tmp_path: Path
+) -> None:
+    files = [str(golden_folder / f"{name}.py") for name in golden_specs]
+    child = run(sys.executable, "-I", "-c", ALONE, *files, cwd=tmp_path)
+    assert child.returncode == 0, child.stderr.decode()
+    expected: list[str] = []
+    for file, spec in zip(files, golden_specs.values(), strict=True):
+        side = 2 ** (spec.depth + 1)
+        cost = graph_cost(NestGraph(spec), (side, side))
+        shape = [1, spec.classes, side, side]
+        heads = [f"L{level} {shape}" for level in spec.heads]
+        one = [str(shape)]
+        expected += [file, f"{cost.parameters:,} parameters"]
+        expected += heads if len(heads) > 1 else one
+    assert child.stdout.decode().splitlines() == expected
+
+
+def test_nestgen_is_blocked_there(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("import nestgen\n")
+    child = run(sys.executable, "-I", "-c", ALONE, "net.py", cwd=tmp_path)
+    assert child.returncode == 1
+    assert b"ModuleNotFoundError: nestgen" in child.stderr
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"PYTHONHASHSEED": "1", "LC_ALL": "C", "PYTHONUTF8": "0"},
+        {"PYTHONHASHSEED": "2", "LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "ascii"},
+    ],
+)
+def test_bytes_are_the_same_everywhere(
+    variables: dict[str, str], golden_specs: Specs, golden_folder: Path, tmp_path: Path
+) -> None:
+    """Whatever the hash seed, the locale and the working directory."""
+    make = (
+        "import sys\n"
+        f"sys.path.insert(0, {str(ROOT)!a})\n"
+        "from nestgen.arch.spec import Block, NestSpec\n"
+        "from nestgen.codegen.source import source\n"
+        "from nestgen.files import write_whole\n"
+        f"for n, spec in enumerate({list(golden_specs.values())!a}):\n"
+        "    write_whole(f'{n}.py', source(spec))\n"
+    )
+    coerced = {"PYTHONCOERCECLOCALE": "0", **variables}
+    child = run(sys.executable, "-c", make, cwd=tmp_path, **coerced)
+    assert child.returncode == 0, child.stderr.decode()
+    for number, name in enumerate(golden_specs):
+        written = (tmp_path / f"{number}.py").read_bytes()
+        assert written == (golden_folder / f"{name}.py").read_bytes()

@@ -1,0 +1,96 @@
+"""U-Net of depth 3.
+
+Input: [N, 3, H, W], where H and W are multiples of 8. Output: logits [N, 1, H,
+W] of level L3.
+
+Written by nestgen from this spec:
+
+family = "unet"
+depth = 3
+widths = [16, 32, 64, 128]
+in_channels = 3
+classes = 1
+up = "bilinear"
+concat = "up-first"
+heads = [3]
+trim = true
+
+[block]
+norm = "instance"
+activation = "leaky_relu"
+dropout = 0.0
+bias = false
+groups = 8
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Node(nn.Module):
+    """H(inputs): twice 3x3 convolution, instance norm, leaky_relu."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+        self.norm1 = nn.InstanceNorm2d(channels, affine=True)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.InstanceNorm2d(channels, affine=True)
+        self.act = nn.LeakyReLU(negative_slope=0.01, inplace=True)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        x: Tensor = torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]
+        x = self.act(self.norm1(self.conv1(x)))
+        x = self.act(self.norm2(self.conv2(x)))
+        return x
+
+
+class UNet(nn.Module):
+    """The network: X[i,j] is `x{i}_{j}`, in row i at 1/2^i of the resolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.MaxPool2d(kernel_size=2)
+        self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        self.x0_0 = Node(3, 16)
+        self.x1_0 = Node(16, 32)
+        self.x2_0 = Node(32, 64)
+        self.x3_0 = Node(64, 128)
+        self.x2_1 = Node(192, 64)
+        self.x1_2 = Node(96, 32)
+        self.x0_3 = Node(48, 16)
+        self.head_L3 = nn.Conv2d(16, 1, kernel_size=1)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the convolutions' weights anew (He et al., 2015); biases are zero."""
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # X[0,0]
+        x0_0 = self.x0_0(x)  # [N, 16, H, W]
+        # X[1,0]
+        x1_0 = self.x1_0(self.down(x0_0))  # [N, 32, H/2, W/2]
+        # X[2,0]
+        x2_0 = self.x2_0(self.down(x1_0))  # [N, 64, H/4, W/4]
+        # X[3,0], X[2,1], X[1,2], X[0,3]
+        x3_0 = self.x3_0(self.down(x2_0))  # [N, 128, H/8, W/8]
+        x2_1 = self.x2_1(self.up(x3_0), x2_0)  # [N, 64, H/4, W/4]
+        x1_2 = self.x1_2(self.up(x2_1), x1_0)  # [N, 32, H/2, W/2]
+        x0_3 = self.x0_3(self.up(x1_2), x0_0)  # [N, 16, H, W]
+        logits: Tensor = self.head_L3(x0_3)
+        return logits
+
+
+if __name__ == "__main__":
+    with torch.device("meta"):
+        model = UNet().eval()
+        outputs = model(torch.empty(1, 3, 16, 16))
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
+    print(list(outputs.shape))

@@ -1,0 +1,108 @@
+"""U-Net^e of depth 3.
+
+Input: [N, 3, H, W], where H and W are multiples of 8. Output: a dict of logits
+[N, 1, H, W] by level, from L1 to L3.
+
+Written by nestgen from this spec:
+
+family = "unet-e"
+depth = 3
+widths = [8, 12, 20, 36]
+in_channels = 3
+classes = 1
+up = "nearest"
+concat = "up-last"
+heads = [1, 2, 3]
+trim = false
+
+[block]
+norm = "group"
+activation = "elu"
+dropout = 0.0
+bias = true
+groups = 4
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Node(nn.Module):
+    """H(inputs): twice 3x3 convolution, group norm, elu."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=True)
+        self.norm1 = nn.GroupNorm(4, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=True)
+        self.norm2 = nn.GroupNorm(4, channels)
+        self.act = nn.ELU(inplace=True)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        x: Tensor = torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]
+        x = self.act(self.norm1(self.conv1(x)))
+        x = self.act(self.norm2(self.conv2(x)))
+        return x
+
+
+class UNetE(nn.Module):
+    """The network: X[i,j] is `x{i}_{j}`, in row i at 1/2^i of the resolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.MaxPool2d(kernel_size=2)
+        self.up = nn.Upsample(scale_factor=2, mode="nearest")
+        self.x0_0 = Node(3, 8)
+        self.x1_0 = Node(8, 12)
+        self.x0_1 = Node(20, 8)
+        self.x2_0 = Node(12, 20)
+        self.x1_1 = Node(32, 12)
+        self.x0_2 = Node(20, 8)
+        self.x3_0 = Node(20, 36)
+        self.x2_1 = Node(56, 20)
+        self.x1_2 = Node(32, 12)
+        self.x0_3 = Node(20, 8)
+        self.head_L1 = nn.Conv2d(8, 1, kernel_size=1)
+        self.head_L2 = nn.Conv2d(8, 1, kernel_size=1)
+        self.head_L3 = nn.Conv2d(8, 1, kernel_size=1)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the convolutions' weights anew (He et al., 2015); biases are zero."""
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        # X[0,0]
+        x0_0 = self.x0_0(x)  # [N, 8, H, W]
+        # X[1,0], X[0,1]
+        x1_0 = self.x1_0(self.down(x0_0))  # [N, 12, H/2, W/2]
+        x0_1 = self.x0_1(x0_0, self.up(x1_0))  # [N, 8, H, W]
+        # X[2,0], X[1,1], X[0,2]
+        x2_0 = self.x2_0(self.down(x1_0))  # [N, 20, H/4, W/4]
+        x1_1 = self.x1_1(x1_0, self.up(x2_0))  # [N, 12, H/2, W/2]
+        x0_2 = self.x0_2(x0_0, self.up(x1_1))  # [N, 8, H, W]
+        # X[3,0], X[2,1], X[1,2], X[0,3]
+        x3_0 = self.x3_0(self.down(x2_0))  # [N, 36, H/8, W/8]
+        x2_1 = self.x2_1(x2_0, self.up(x3_0))  # [N, 20, H/4, W/4]
+        x1_2 = self.x1_2(x1_0, self.up(x2_1))  # [N, 12, H/2, W/2]
+        x0_3 = self.x0_3(x0_0, self.up(x1_2))  # [N, 8, H, W]
+        return {
+            "L1": self.head_L1(x0_1),
+            "L2": self.head_L2(x0_2),
+            "L3": self.head_L3(x0_3),
+        }
+
+
+if __name__ == "__main__":
+    with torch.device("meta"):
+        model = UNetE().eval()
+        outputs = model(torch.empty(1, 3, 16, 16))
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
+    for level, logits in outputs.items():
+        print(level, list(logits.shape))

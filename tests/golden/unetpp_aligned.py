@@ -1,0 +1,124 @@
+"""UNet++ of depth 4.
+
+As in the most used port to PyTorch
+
+Input: [N, 3, H, W], where H and W are multiples of 16. Output: a dict of logits
+[N, 1, H, W] by level, from L1 to L4.
+
+Written by nestgen from this spec:
+
+family = "unet++"
+depth = 4
+widths = [32, 64, 128, 256, 512]
+in_channels = 3
+classes = 1
+up = "bilinear-aligned"
+concat = "up-last"
+heads = [1, 2, 3, 4]
+trim = false
+title = "As in the most used port to PyTorch"
+
+[block]
+norm = "batch"
+activation = "relu"
+dropout = 0.0
+bias = true
+groups = 8
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Node(nn.Module):
+    """H(inputs): twice 3x3 convolution, batch norm, relu."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=True)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=True)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        x: Tensor = torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]
+        x = self.act(self.norm1(self.conv1(x)))
+        x = self.act(self.norm2(self.conv2(x)))
+        return x
+
+
+class UNetPlusPlus(nn.Module):
+    """The network: X[i,j] is `x{i}_{j}`, in row i at 1/2^i of the resolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.MaxPool2d(kernel_size=2)
+        self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+        self.x0_0 = Node(3, 32)
+        self.x1_0 = Node(32, 64)
+        self.x0_1 = Node(96, 32)
+        self.x2_0 = Node(64, 128)
+        self.x1_1 = Node(192, 64)
+        self.x0_2 = Node(128, 32)
+        self.x3_0 = Node(128, 256)
+        self.x2_1 = Node(384, 128)
+        self.x1_2 = Node(256, 64)
+        self.x0_3 = Node(160, 32)
+        self.x4_0 = Node(256, 512)
+        self.x3_1 = Node(768, 256)
+        self.x2_2 = Node(512, 128)
+        self.x1_3 = Node(320, 64)
+        self.x0_4 = Node(192, 32)
+        self.head_L1 = nn.Conv2d(32, 1, kernel_size=1)
+        self.head_L2 = nn.Conv2d(32, 1, kernel_size=1)
+        self.head_L3 = nn.Conv2d(32, 1, kernel_size=1)
+        self.head_L4 = nn.Conv2d(32, 1, kernel_size=1)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the convolutions' weights anew (He et al., 2015); biases are zero."""
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        # X[0,0]
+        x0_0 = self.x0_0(x)  # [N, 32, H, W]
+        # X[1,0], X[0,1]
+        x1_0 = self.x1_0(self.down(x0_0))  # [N, 64, H/2, W/2]
+        x0_1 = self.x0_1(x0_0, self.up(x1_0))  # [N, 32, H, W]
+        # X[2,0], X[1,1], X[0,2]
+        x2_0 = self.x2_0(self.down(x1_0))  # [N, 128, H/4, W/4]
+        x1_1 = self.x1_1(x1_0, self.up(x2_0))  # [N, 64, H/2, W/2]
+        x0_2 = self.x0_2(x0_0, x0_1, self.up(x1_1))  # [N, 32, H, W]
+        # X[3,0], X[2,1], X[1,2], X[0,3]
+        x3_0 = self.x3_0(self.down(x2_0))  # [N, 256, H/8, W/8]
+        x2_1 = self.x2_1(x2_0, self.up(x3_0))  # [N, 128, H/4, W/4]
+        x1_2 = self.x1_2(x1_0, x1_1, self.up(x2_1))  # [N, 64, H/2, W/2]
+        x0_3 = self.x0_3(x0_0, x0_1, x0_2, self.up(x1_2))  # [N, 32, H, W]
+        # X[4,0], X[3,1], X[2,2], X[1,3], X[0,4]
+        x4_0 = self.x4_0(self.down(x3_0))  # [N, 512, H/16, W/16]
+        x3_1 = self.x3_1(x3_0, self.up(x4_0))  # [N, 256, H/8, W/8]
+        x2_2 = self.x2_2(x2_0, x2_1, self.up(x3_1))  # [N, 128, H/4, W/4]
+        x1_3 = self.x1_3(x1_0, x1_1, x1_2, self.up(x2_2))  # [N, 64, H/2, W/2]
+        x0_4 = self.x0_4(x0_0, x0_1, x0_2, x0_3, self.up(x1_3))  # [N, 32, H, W]
+        return {
+            "L1": self.head_L1(x0_1),
+            "L2": self.head_L2(x0_2),
+            "L3": self.head_L3(x0_3),
+            "L4": self.head_L4(x0_4),
+        }
+
+
+if __name__ == "__main__":
+    with torch.device("meta"):
+        model = UNetPlusPlus().eval()
+        outputs = model(torch.empty(1, 3, 32, 32))
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
+    for level, logits in outputs.items():
+        print(level, list(logits.shape))

@@ -1,0 +1,86 @@
+"""UNet++ of depth 1.
+
+Input: [N, 3, H, W], where H and W are multiples of 2. Output: logits [N, 1, H,
+W] of level L1.
+
+Written by nestgen from this spec:
+
+family = "unet++"
+depth = 1
+widths = [16, 32]
+in_channels = 3
+classes = 1
+up = "transpose"
+concat = "up-first"
+heads = [1]
+trim = false
+
+[block]
+norm = "batch"
+activation = "relu"
+dropout = 0.0
+bias = false
+groups = 8
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Node(nn.Module):
+    """H(inputs): twice 3x3 convolution, batch norm, relu."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        x: Tensor = torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]
+        x = self.act(self.norm1(self.conv1(x)))
+        x = self.act(self.norm2(self.conv2(x)))
+        return x
+
+
+class UNetPlusPlus(nn.Module):
+    """The network: X[i,j] is `x{i}_{j}`, in row i at 1/2^i of the resolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.MaxPool2d(kernel_size=2)
+        self.x0_0 = Node(3, 16)
+        self.x1_0 = Node(16, 32)
+        self.up0_1 = nn.ConvTranspose2d(32, 16, kernel_size=2, stride=2)
+        self.x0_1 = Node(32, 16)
+        self.head_L1 = nn.Conv2d(16, 1, kernel_size=1)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the convolutions' weights anew (He et al., 2015); biases are zero."""
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # X[0,0]
+        x0_0 = self.x0_0(x)  # [N, 16, H, W]
+        # X[1,0], X[0,1]
+        x1_0 = self.x1_0(self.down(x0_0))  # [N, 32, H/2, W/2]
+        x0_1 = self.x0_1(self.up0_1(x1_0), x0_0)  # [N, 16, H, W]
+        logits: Tensor = self.head_L1(x0_1)
+        return logits
+
+
+if __name__ == "__main__":
+    with torch.device("meta"):
+        model = UNetPlusPlus().eval()
+        outputs = model(torch.empty(1, 3, 4, 4))
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
+    print(list(outputs.shape))

@@ -1,0 +1,89 @@
+"""What a step sees is a function of the seed, the epoch and the step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nestgen.imaging.pairs import find_pairs
+from nestgen.training.augment import Patches
+from nestgen.training.data import MIN_STEPS, Order, TrainingSet, batches
+from nestgen.training.schedule import learning_rate
+
+
+@given(st.integers(1, 200), st.integers(1, 16), st.integers(0, 9), st.integers(1, 9))
+def test_every_turn_of_an_epoch_sees_every_image_once(
+    images: int, batch_size: int, seed: int, epoch: int
+) -> None:
+    order = Order(images, batch_size, seed)
+    keys = [key for step in range(order.steps) for key in order.batch(epoch, step)]
+    assert order.steps >= MIN_STEPS
+    assert len(keys) == order.steps * batch_size, "all batches are full"
+    for first in range(0, len(keys) - images + 1, images):
+        turn = [image for image, _ in keys[first : first + images]]
+        assert sorted(turn) == list(range(images))
+    assert len({seed for _, seed in keys}) > 0.99 * len(keys)
+
+
+def test_epochs_and_seeds_differ() -> None:
+    order = Order(50, 8, 0)
+    assert order.batch(1, 0) == Order(50, 8, 0).batch(1, 0)
+    assert order.batch(1, 0) != order.batch(2, 0) != Order(50, 8, 1).batch(2, 0)
+
+
+def test_a_patch_is_a_function_of_its_seed() -> None:
+    image = np.random.default_rng(0).normal(size=(3, 24, 20)).astype(np.float32)
+    labels = (image[0] > 0).astype(np.uint8)
+    patches = Patches((16, 16), augment=True)
+    first, other = patches(image, labels, 1), patches(image, labels, 2)
+    again = patches(image, labels, 1)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+    assert first[0].shape == (3, 16, 16)
+    assert first[1].shape == (1, 16, 16)
+    assert type(first[0]) is torch.Tensor
+    assert set(first[1].unique().tolist()) <= {0, 1}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_image_and_labels_move_together(seed: int) -> None:
+    labels = np.zeros((32, 32), np.uint8)
+    labels[4:14, 6:28] = 1
+    image = labels[None].astype(np.float32)
+    x, y = Patches((32, 32), augment=True)(image, labels, seed)
+    brighter = x[0] > (x.max() + x.min()) / 2
+    differing = (brighter != y[0].bool()).float().mean()
+    # bilinear and nearest scaling may disagree along the border alone
+    assert differing <= 2 * (10 + 22) * 1.25 / 32**2
+    assert y.any()
+
+
+def test_a_small_image_is_mirrored_up_to_the_patch() -> None:
+    image = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
+    x, y = Patches((8, 8), augment=False)(image, np.zeros((2, 3), np.uint8), 0)
+    assert x.shape == (1, 8, 8)
+    assert set(x.unique().tolist()) == set(range(6))
+    assert y.shape == (1, 8, 8)
+
+
+def test_workers_change_nothing(data: Path) -> None:
+    dataset = TrainingSet(find_pairs(data / "train"), 1, 1, Patches((16, 16), True))
+    keys = [Order(6, 2, 0).batch(1, step) for step in range(3)]
+    alone, helped = (list(batches(dataset, keys, workers)) for workers in (0, 2))
+    for one, other in zip(alone, helped, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@given(st.integers(1, 3000))
+def test_the_rate_rises_to_its_peak_and_falls_to_zero(steps: int) -> None:
+    rates = [learning_rate(step, steps, 1.0) for step in range(steps)]
+    top = rates.index(max(rates))
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert max(rates) == 1
+    assert steps == 1 or rates[-1] < 0.01 or steps < 30
