@@ -123,13 +123,11 @@ def run(
     from nestgen.training.loop import train
 
     height, width = settings.patch
-    if speaks():
-        click.echo(
-            f"{spec.label}, {len(train_pairs)} images to train on, {len(val_pairs)} "
-            f"to validate, patches of {height}x{width}",
-            err=True,
-        )
-    with LiveRun(len(val_pairs)) as observer:
+    headline = (
+        f"{spec.label}, {len(train_pairs)} images to train on, {len(val_pairs)} "
+        f"to validate, patches of {height}x{width}"
+    )
+    with LiveRun(headline, len(val_pairs)) as observer:
         outcome = train(
             spec,
             train_pairs,

@@ -8,7 +8,7 @@ from typing import Any
 import rich_click as click
 
 from nestgen.cli.progress import live_bar, speaks
-from nestgen.training.loop import Observer
+from nestgen.training.observer import Observer
 from nestgen.training.settings import Settings
 from nestgen.training.state import Position
 
@@ -16,8 +16,8 @@ from nestgen.training.state import Position
 class LiveRun(Observer):
     """Shows a run: the epoch's bar on stderr, and what each epoch reached above it."""
 
-    def __init__(self, val_images: int) -> None:
-        self.val_images = val_images
+    def __init__(self, headline: str, val_images: int) -> None:
+        self.headline = headline
         self.bar = live_bar()
         self.steps = self.bar.add_task("", start=False, visible=False)
         self.images = self.bar.add_task("validating", total=val_images, visible=False)
@@ -36,10 +36,12 @@ class LiveRun(Observer):
         self.bar.stop()
 
     def started(self, position: Position, settings: Settings, steps: int) -> None:
-        """Say what the columns are, and show the bar."""
+        """Say what is trained and what the columns are, and show the bar."""
         self.epochs = settings.epochs
         self.bar.reset(self.steps, total=steps, completed=position.step, visible=True)
         self._describe(position.epoch, 0.0)
+        if speaks():
+            click.echo(self.headline, err=True)
         self._print("epoch    loss    IoU/Dice per image on val, by level    seconds")
 
     def stepped(self, position: Position, loss: float) -> None:

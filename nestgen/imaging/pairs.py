@@ -114,12 +114,12 @@ def raise_problems(problems: Sequence[str]) -> None:
 
 
 def size_text(shape: tuple[int, ...]) -> str:
-    """A size as it is spoken of: width first.
+    """A size as it is said everywhere here: height, then width.
 
     >>> size_text((2, 3))
-    '3 x 2'
+    '2x3'
     """
-    return " x ".join(map(str, reversed(shape)))
+    return "x".join(map(str, shape))
 
 
 def _side_by_side(root: Path) -> tuple[list[Pair], list[str]]:

@@ -82,10 +82,10 @@ def _picture(file: BinaryIO) -> Picture:
     picture = _decoder(file, start)
     height, width = picture.size
     if not 0 < height * width <= MAX_PIXELS:
-        raise DataError(f"{width} x {height} pixels; 1 to {MAX_PIXELS} are read")
+        raise DataError(f"{height}x{width} pixels; 1 to {MAX_PIXELS} are read")
     if height * width * picture.channels > 4 * MAX_PIXELS:
         raise DataError(
-            f"{width} x {height} pixels of {picture.channels} channels; "
+            f"{height}x{width} pixels of {picture.channels} channels; "
             f"at most {4 * MAX_PIXELS} values are read"
         )
     return picture

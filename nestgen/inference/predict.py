@@ -23,6 +23,7 @@ from nestgen.imaging.overlay import overlay
 from nestgen.imaging.pad import pad
 from nestgen.imaging.pairs import size_text
 from nestgen.imaging.read import read_image, read_pixels
+from nestgen.surgery.modes import eval_mode
 from nestgen.training.outputs import by_level, probabilities, to_labels
 
 _OUT_OF_MEMORY = ("memory", "bad_alloc", "alloc_failed")
@@ -68,7 +69,7 @@ def predict(model: nn.Module, image: NDArray[np.float32]) -> Prediction:
     weight = next(model.parameters())
     with _enough_memory(f"{size_text((height, width))} pixels on {weight.device}"):
         x = torch.from_numpy(pad(image, 2**spec.depth))[None].to(weight)
-        with _eval_mode(model), torch.inference_mode():
+        with eval_mode(model), torch.inference_mode():
             outputs = by_level(model(x), spec.heads)
             logits = outputs[f"L{spec.heads[-1]}"][..., :height, :width].float()
             return Prediction(_first(to_labels(logits)), _first(probabilities(logits)))
@@ -139,18 +140,6 @@ def write_overlay(
 def _first(batch: Tensor) -> NDArray[Any]:
     array: NDArray[Any] = batch[0].cpu().numpy()
     return array
-
-
-@contextmanager
-def _eval_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside; after it each module is in the mode it was in."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 @contextmanager

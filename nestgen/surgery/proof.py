@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +12,7 @@ from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import spec_of
 from nestgen.errors import CutError
+from nestgen.surgery.modes import eval_mode
 from nestgen.surgery.trace import cut_traced
 
 BATCHES = (1, 3)
@@ -86,7 +85,7 @@ def prove(model: nn.Module, small: nn.Module, level: int, *, seed: int = 0) -> P
     traced = cut_traced(model, level)
     _compare_names(small, traced)
     inputs = _inputs(specs[0], model, seed)
-    with _evaluating(model, small, traced), torch.inference_mode():
+    with eval_mode(model, small, traced), torch.inference_mode():
         for x in inputs:
             head = _logits(model(x), level)
             _compare_bits(head, _logits(small(x), level), "cut on the graph", level, x)
@@ -110,20 +109,6 @@ def _inputs(spec: NestSpec, model: nn.Module, seed: int) -> list[Tensor]:
         for n in BATCHES
         for h, w in SIDES
     ]
-
-
-@contextmanager
-def _evaluating(*networks: nn.Module) -> Iterator[None]:
-    """Eval mode, and afterwards each module's own flag again."""
-    modules = [module for network in networks for module in network.modules()]
-    flags = [module.training for module in modules]
-    try:
-        for network in networks:
-            network.eval()
-        yield
-    finally:
-        for module, flag in zip(modules, flags, strict=True):
-            module.training = flag
 
 
 def _logits(outputs: Tensor | dict[str, Tensor], level: int) -> Tensor:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from nestgen.errors import DataError
 
 RESAMPLES = 10_000
+IN_MEMORY = 10**6
+"""Numbers drawn at once."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,10 @@ def choose_level(
 def _bootstrap(differences: NDArray[np.float64], seed: int) -> Difference:
     number = len(differences)
     generator = np.random.default_rng(seed)
+    at_once = max(1, IN_MEMORY // number)
     means = [
-        differences[generator.integers(number, size=number)].mean()
-        for _ in range(RESAMPLES)
+        differences[generator.integers(number, size=(rows, number))].mean(axis=1)
+        for rows in (min(at_once, left) for left in range(RESAMPLES, 0, -at_once))
     ]
-    low, high = np.percentile(means, [2.5, 97.5])
+    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return Difference(float(differences.mean()), float(low), float(high))

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from nestgen.arch.spec import NestSpec
+from nestgen.codegen.load import spec_of
 from nestgen.imaging.pairs import Pair
-from nestgen.training.data import whole_images
+from nestgen.surgery.modes import eval_mode
+from nestgen.training.data import Whole, whole_images
 from nestgen.training.metrics import Scores, count_pixels
 from nestgen.training.outputs import by_level, to_labels
+
+Counts = dict[str, NDArray[np.int64]]
+"""By level, the pixel counts [K, 3] of one image."""
 
 
 def evaluate(
     model: nn.Module,
-    spec: NestSpec,
     pairs: Sequence[Pair],
     *,
-    device: torch.device | str = "cpu",
     batch_size: int = 1,
     progress: Callable[[int], object] = lambda images: None,
 ) -> dict[str, Scores]:
     """Scores by level, from one forward pass of the whole network over each image.
 
-    `model` takes what `spec` says; it is put into eval mode and back. `progress` is
-    called with the number of images of each batch.
+    nestgen built `model`; its modules are left in the modes they were in. `progress`
+    is called with the number of images of each batch.
     """
-    counts = count_images(
-        model, spec, pairs, range(len(pairs)), device, batch_size, progress
-    )
+    counts = count_images(model, pairs, range(len(pairs)), batch_size, progress)
     return {
         name: Scores(np.stack([row[name] for _, row in counts]))
         for name in counts[0][1]
@@ -40,39 +43,33 @@ def evaluate(
 
 def count_images(
     model: nn.Module,
-    spec: NestSpec,
     pairs: Sequence[Pair],
     indices: Sequence[int],
-    device: torch.device | str = "cpu",
     batch_size: int = 1,
     progress: Callable[[int], object] = lambda images: None,
-) -> list[tuple[int, dict[str, np.ndarray]]]:
-    """For each image its index and, by level, its pixel counts [K, 3]."""
-    rows: list[tuple[int, dict[str, np.ndarray]]] = []
-    training = model.training
-    model.eval()
-    multiple = 2**spec.depth
-    with torch.inference_mode():
-        for batch in whole_images(
-            pairs, indices, spec.in_channels, spec.classes, multiple, batch_size
-        ):
+) -> list[tuple[int, Counts]]:
+    """For each of the images at `indices`, its index and its pixel counts."""
+    rows: list[tuple[int, Counts]] = []
+    spec, device = spec_of(model), next(model.parameters()).device
+    images = whole_images(
+        pairs, indices, spec.in_channels, spec.classes, 2**spec.depth, batch_size
+    )
+    with eval_mode(model), torch.inference_mode():
+        for batch in images:
             outputs = by_level(model(batch.images.to(device)), spec.heads)
             found = {name: to_labels(y).cpu().numpy() for name, y in outputs.items()}
-            for place, (index, labels) in enumerate(
-                zip(batch.indices, batch.labels, strict=True)
-            ):
-                height, width = labels.shape
-                rows.append(
-                    (
-                        index,
-                        {
-                            name: count_pixels(
-                                y[place, :height, :width], labels, spec.classes
-                            )
-                            for name, y in found.items()
-                        },
-                    )
-                )
+            rows += zip(batch.indices, _counts(found, batch, spec), strict=True)
             progress(len(batch.indices))
-    model.train(training)
     return rows
+
+
+def _counts(
+    found: dict[str, NDArray[Any]], batch: Whole, spec: NestSpec
+) -> Iterator[Counts]:
+    """The counts of each image of a batch, what was padded cropped."""
+    for place, true in enumerate(batch.labels):
+        height, width = true.shape
+        yield {
+            name: count_pixels(labels[place, :height, :width], true, spec.classes)
+            for name, labels in found.items()
+        }

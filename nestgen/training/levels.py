@@ -89,7 +89,7 @@ def measure_levels(
     `progress` is called with what is done of `work(pairs, levels, rounds)`.
     """
     spec, device = spec_of(model), next(model.parameters()).device
-    scores = evaluate(model, spec, pairs, device=device, progress=progress)
+    scores = evaluate(model, pairs, progress=progress)
     choice = choose_level(
         {level: scores[f"L{level}"].iou for level in spec.heads}, tolerance
     )

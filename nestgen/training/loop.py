@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from torch import Tensor, nn
+from torch import Tensor
 
 from nestgen import checkpoint
 from nestgen.arch.graph import NestGraph
@@ -25,8 +23,11 @@ from nestgen.imaging.pairs import Pair
 from nestgen.training.augment import Patches
 from nestgen.training.data import Order, TrainingSet, batches
 from nestgen.training.evaluate import count_images
+from nestgen.training.interrupts import interrupts
 from nestgen.training.losses import DeepSupervision
 from nestgen.training.metrics import Scores
+from nestgen.training.observer import Observer
+from nestgen.training.optimizer import freeze_unsupervised, make_optimizer
 from nestgen.training.outputs import by_level
 from nestgen.training.schedule import learning_rate
 from nestgen.training.settings import Settings
@@ -34,22 +35,6 @@ from nestgen.training.state import Folder, Position, fingerprint
 
 CLIP = 5.0
 """The norm to which a step's gradient is clipped."""
-
-
-class Observer:
-    """Is told how a run goes on; does nothing."""
-
-    def started(self, position: Position, settings: Settings, steps: int) -> None:
-        """Once, before the first of `steps` an epoch."""
-
-    def stepped(self, position: Position, loss: float) -> None:
-        """After each step."""
-
-    def validated(self, images: int) -> None:
-        """After each batch of validation images."""
-
-    def finished_epoch(self, record: dict[str, Any]) -> None:
-        """After each epoch, with its line of the log."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +67,7 @@ def train(
     run = _Run(spec, train_pairs, val_pairs, Folder(Path(folder)), settings)
     if resume:
         run.load()
-    with _interrupts() as asked:
+    with interrupts() as asked:
         interrupted = run.go(asked, observer or Observer())
     at = run.at
     return Outcome(interrupted, at.epoch, at.best_score, at.best_epoch)
@@ -118,7 +103,7 @@ class _Run:
         self.network = build(spec)
         freeze_unsupervised(self.network, NestGraph(spec))
         self.model, self.optimizer = self.accelerator.prepare(
-            self.network, _optimizer(self.network, settings)
+            self.network, make_optimizer(self.network, settings)
         )
 
     def go(self, asked: list[int], observer: Observer) -> bool:
@@ -240,10 +225,8 @@ class _Run:
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         rows = count_images(
             self.network,
-            self.spec,
             self.val_pairs,
             range(rank, len(self.val_pairs), world),
-            self.accelerator.device,
             self.settings.batch_size,
             observer.validated,
         )
@@ -273,43 +256,3 @@ class _Run:
             return asked
         flag = torch.tensor(float(asked), device=self.accelerator.device)
         return bool(self.accelerator.reduce(flag, reduction="sum") > 0)
-
-
-def freeze_unsupervised(model: nn.Module, graph: NestGraph) -> None:
-    """Take out of training what no head depends on, since no gradient reaches it."""
-    idle = {node.name[1:] for node in graph.nodes if node not in graph.supervised}
-    for name, parameter in model.named_parameters():
-        module = name.split(".")[0]
-        if module.removeprefix("up").removeprefix("x") in idle:
-            parameter.requires_grad_(False)
-
-
-def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
-    """AdamW; norms and biases are not decayed."""
-    learned = [p for p in model.parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in learned if p.ndim > 1]},
-        {"params": [p for p in learned if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-    )
-
-
-@contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """Collect the first Ctrl-C instead of raising it; a second one raises."""
-    asked: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        asked.append(number)
-        signal.signal(number, before)
-
-    before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)

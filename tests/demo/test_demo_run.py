@@ -131,7 +131,7 @@ def test_masks_are_what_the_cut_network_predicts(done: tuple[Folder, Result]) ->
 def test_test_scores_are_those_of_an_evaluation(done: tuple[Folder, Result]) -> None:
     folder, result = done
     model = load(folder.model)
-    scores = evaluate(model, spec_of(model), find_pairs(folder.data / "test"))
+    scores = evaluate(model, find_pairs(folder.data / "test"))
     for level, found in result.test_scores().items():
         assert np.array_equal(found.counts, scores[f"L{level}"].counts)
 

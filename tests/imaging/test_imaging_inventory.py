@@ -83,7 +83,7 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
         f"{cut}: broken",
         "masks/empty.png: the file is empty",
         "masks/noise.png: has 96 label values; at most 64 are classes",
-        "images/size.png: 6 x 4, but its mask is 5 x 4",
+        "images/size.png: 4x6, but its mask is 4x5",
         "images/text.png: not a PNG",
         "images of 1, 3, 5 channels in one dataset",
         "label values 0, 1, 255 up to 255: ",

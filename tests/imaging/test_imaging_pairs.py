@@ -227,7 +227,7 @@ def test_masks_of_objects_have_one_size(tmp_path: Path) -> None:
     save(paths[0], np.zeros((4, 5)))
     save(paths[1], np.zeros((5, 4)))
     pair = Pair("x", tmp_path / "x.png", paths, per_object=True)
-    with pytest.raises(DataError, match=r"2\.png: 4 x 5, but 1\.png is 5 x 4"):
+    with pytest.raises(DataError, match=r"2\.png: 5x4, but 1\.png is 4x5"):
         load_labels(pair)
 
 

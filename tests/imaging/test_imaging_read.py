@@ -458,7 +458,7 @@ def test_bombs_are_refused_by_their_header(tmp_path: Path, make: Any) -> None:
         with pytest.raises(DataError) as error:
             read(path)
         assert one_line(error, path).endswith(
-            "32768 x 8193 pixels; 1 to 268435456 are read"
+            "8193x32768 pixels; 1 to 268435456 are read"
         )
 
 

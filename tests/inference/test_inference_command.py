@@ -339,7 +339,7 @@ def test_a_huge_image_is_skipped_and_the_others_done(
     picture(images / "b.png")
     result = run(model, images, "-o", tmp_path / "out")
     assert result.exit_code == 1
-    reason = "70 x 5 pixels on cpu: not enough memory"
+    reason = "5x70 pixels on cpu: not enough memory"
     assert said(result) == [f"nestgen: {images / 'a.png'}: {reason}"]
     assert tree(tmp_path / "out") == ["b.png"]
 

@@ -168,7 +168,7 @@ def test_full_memory_is_one_line_with_the_file_and_its_size(
     Image.new("RGB", (9, 5)).save(path)
     with pytest.raises(DataError) as raised:
         predict_file(model, path)
-    assert str(raised.value) == f"{path}: 9 x 5 pixels on cpu: not enough memory"
+    assert str(raised.value) == f"{path}: 5x9 pixels on cpu: not enough memory"
 
 
 def test_a_file_is_read_as_the_network_takes_it(
@@ -201,7 +201,7 @@ def test_an_overlay_without_memory_names_the_image(
     path = tmp_path / "a.png"
     Image.new("L", (9, 5)).save(path)
     monkeypatch.setattr("nestgen.inference.predict.overlay", raise_in_numpy)
-    with pytest.raises(DataError, match=r"a.png: 9 x 5 pixels: not enough memory$"):
+    with pytest.raises(DataError, match=r"a.png: 5x9 pixels: not enough memory$"):
         write_overlay(tmp_path / "b.png", path, np.zeros((5, 9), np.uint8))
     assert not (tmp_path / "b.png").exists()
 

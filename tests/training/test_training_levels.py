@@ -118,7 +118,7 @@ def test_each_level_is_measured_as_if_cut(
     assert [level.level for level in report.levels] == [1, 2, 3]
     for level in report.levels:
         small = prune(model, level.level)
-        alone = evaluate(small, small.spec, pairs)  # type: ignore[arg-type]
+        alone = evaluate(small, pairs)
         # the cut pads to its own multiple, which these sizes are already
         assert np.array_equal(alone[f"L{level.level}"].counts, level.scores.counts)
         assert level.cost.parameters == sum(p.numel() for p in small.parameters())

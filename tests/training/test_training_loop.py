@@ -22,7 +22,9 @@ from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import build
 from nestgen.errors import DataError, TrainingError
 from nestgen.imaging.pairs import find_splits
-from nestgen.training.loop import Observer, freeze_unsupervised, saved_run, train
+from nestgen.training.loop import saved_run, train
+from nestgen.training.observer import Observer
+from nestgen.training.optimizer import freeze_unsupervised
 from nestgen.training.settings import Settings
 from nestgen.training.state import Position
 

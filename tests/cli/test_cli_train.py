@@ -1,0 +1,156 @@
+"""`nestgen train` and `nestgen levels` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from nestgen import checkpoint
+from nestgen.cli import main
+
+SHORT = ["--depth", "1", "--widths", "2", "--epochs", "1"]
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def refused(result: Result, status: int = 2) -> str:
+    assert result.exit_code == status, result.output
+    assert result.stderr.count("\n") == 1, result.stderr
+    return result.stderr
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Four grey images with three labels and four with none but the background's."""
+    root = tmp_path / "data"
+    for split in ("train", "val"):
+        for side in ("images", "masks"):
+            (root / split / side).mkdir(parents=True)
+        for index in range(4):
+            noise = np.random.default_rng(index).integers(0, 255, (12, 20), np.uint8)
+            mask = (noise // 100).astype(np.uint8)
+            Image.fromarray(noise).save(root / split / "images" / f"{index}.png")
+            Image.fromarray(mask).save(root / split / "masks" / f"{index}.png")
+    return root
+
+
+def test_reads_channels_and_classes_off_the_data(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    result = run("train", data, *SHORT, "-o", out)
+    assert result.exit_code == 0, result.output
+    spec = checkpoint.read_spec(out / "model.pt")
+    assert (spec.in_channels, spec.classes, spec.heads) == (1, 3, (1,))
+    state = checkpoint.read(out / "last.pt").extra
+    assert state is not None
+    assert state["settings"]["patch"] == [12, 20]
+    lines = result.stdout.splitlines()
+    assert lines[1].split()[0] == "1"
+    assert lines[-1].startswith(f"wrote {out / 'model.pt'}: epoch 1, IoU")
+
+
+def test_no_deep_supervision_trains_the_last_head(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ["--depth", 2, "--widths", 2, "--epochs", 1, "--no-deep-supervision"]
+    assert run("train", data, *words, "-o", out).exit_code == 0
+    assert checkpoint.read_spec(out / "model.pt").heads == (2,)
+
+
+def test_one_folder_is_split(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ["train", data / "train", *SHORT, "-o", out, "--val-fraction", 0.5]
+    assert run(*words).exit_code == 0
+    again = run("train", data / "train", "-o", out, "--resume")
+    assert again.exit_code == 0, again.output
+
+
+def test_a_run_is_not_lost(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run("train", data, *SHORT, "-o", out).exit_code == 0
+    before = (out / "last.pt").read_bytes()
+    assert "--resume goes on, --force begins again" in refused(
+        run("train", data, *SHORT, "-o", out)
+    )
+    assert "as it began" in refused(run("train", data, *SHORT, "-o", out, "--resume"))
+    (data / "train" / "images" / "0.png").rename(data / "train" / "images" / "9.png")
+    (data / "train" / "masks" / "0.png").rename(data / "train" / "masks" / "9.png")
+    assert "other images" in refused(run("train", data, "-o", out, "--resume"))
+    assert (out / "last.pt").read_bytes() == before
+    assert run("train", data, *SHORT, "-o", out, "--force").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--depth", 0], "depth: 0 is not allowed"),
+        (["--classes", 2], "labels up to 2"),
+        (["--patch", "13x20"], "patch: 13x20 is not allowed, multiples of 2"),
+        (["--epochs", 0], "epochs: 0 is not allowed, 1 or more"),
+        (["--level-weight", "L9=1"], "L9 is no level, L1"),
+        (["--level-weight", "L1"], "as L2=0.5"),
+        (["--val-fraction", 0.5], "has train/ and val/"),
+        (["--resume"], "nothing can go on"),
+    ],
+)
+def test_refuses(data: Path, tmp_path: Path, words: list[object], said: str) -> None:
+    short = [] if words == ["--resume"] else SHORT[2:] if "--depth" in words else SHORT
+    out = tmp_path / "run"
+    assert said in refused(run("train", data, *short, *words, "-o", out))
+    assert not out.exists()
+
+
+def test_names_every_bad_file_before_the_first_step(data: Path, tmp_path: Path) -> None:
+    (data / "train" / "images" / "0.png").write_bytes(b"")
+    Image.new("L", (5, 5)).save(data / "train" / "masks" / "2.png")
+    said = refused(run("train", data, *SHORT, "-o", tmp_path / "run"))
+    assert "images/0.png" in said
+    assert "images/2.png: 12x20, but its mask is 5x5" in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def model(data: Path, tmp_path: Path) -> Path:
+    words = ["--depth", 2, "--widths", 2, "--epochs", 1]
+    assert run("train", data, *words, "-o", tmp_path / "run").exit_code == 0
+    return tmp_path / "run" / "model.pt"
+
+
+def test_levels(model: Path, data: Path) -> None:
+    words = ["levels", model, "--data", data / "val", "--rounds", 1]
+    result = run(*words)
+    assert result.exit_code == 0, result.output
+    first = [line.split()[:1] for line in result.stdout.splitlines()]
+    assert ["L1"] in first
+    assert ["L2"] in first
+    assert "choice: L" in result.stdout
+    plots = [model.with_name(f"model-levels{s}") for s in (".png", ".svg")]
+    assert all(plot.exists() for plot in plots)
+    assert "exists already" in refused(run(*words))
+    report = json.loads(run(*words, "--json", "--force").stdout)
+    assert [level["level"] for level in report["levels"]] == ["L1", "L2"]
+    assert report["choice"]["level"] in ("L1", "L2")
+
+
+def test_levels_refuses(model: Path, data: Path, tmp_path: Path) -> None:
+    words = ["levels", model, "--data", data / "val"]
+    assert "one of .png, .svg, .pdf" in refused(run(*words, "-o", tmp_path / "a.gif"))
+    assert "not a folder" in refused(run("levels", model, "--data", tmp_path / "none"))
+    assert "tolerance: 2.0" in refused(run(*words, "--tolerance", 2))
+
+
+def test_prune_auto_chooses_as_levels_does(model: Path, data: Path) -> None:
+    words = ["--data", data / "val", "--tolerance", 0.9]
+    result = run("prune", model, "--level", "auto", *words)
+    assert result.exit_code == 0, result.output
+    assert "choice: L1" in result.stderr
+    assert model.with_name("model-L1.pt").exists()
+    assert "auto chooses by --data" in refused(run("prune", model, "--level", "auto"))
+    assert "auto chooses by --data" in refused(
+        run("prune", model, "--level", 1, *words)
+    )

@@ -1,0 +1,105 @@
+"""Every command in the docs is run, and where its output is shown, it is compared."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from nestgen.cli import COMMANDS, main
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "commands.md"]
+
+
+class Shown(NamedTuple):
+    """A command as a page shows it, and what the page says it prints."""
+
+    words: list[str]
+    output: list[str]
+
+
+def commands(page: Path) -> Iterator[Shown]:
+    """The commands after `$ nestgen` in the page's console blocks."""
+    blocks = re.findall(r"```console\n(.*?)```", page.read_text("utf-8"), re.S)
+    for block in blocks:
+        for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            line, *output = part.rstrip().splitlines()
+            program, *words = shlex.split(line)
+            assert program == "nestgen"
+            yield Shown(words, output)
+
+
+def stripped(text: str) -> list[str]:
+    """Lines without what is blank at their ends, and without blank lines."""
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
+
+
+@pytest.fixture
+def at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with DATA/, IMAGES/ and a spec, as the pages take for granted."""
+    monkeypatch.chdir(tmp_path)
+    for split in ("train", "val"):
+        for side in ("images", "masks"):
+            (tmp_path / "DATA" / split / side).mkdir(parents=True)
+        for index in range(4):
+            image = Image.linear_gradient("L").resize((32, 32)).rotate(90 * index)
+            mask = image.point(lambda grey: 255 if grey > 127 else 0)
+            image.save(tmp_path / "DATA" / split / "images" / f"{index}.png")
+            mask.save(tmp_path / "DATA" / split / "masks" / f"{index}.png")
+    (tmp_path / "IMAGES").symlink_to(tmp_path / "DATA" / "val" / "images")
+    (tmp_path / "small.toml").write_text("depth = 2\n")
+    return tmp_path
+
+
+def quickened(words: list[str]) -> list[str]:
+    """A training is run for one epoch: what is tried is the command."""
+    return [*words, "--epochs", "1"] if words[0] == "train" else words
+
+
+def test_the_pages_run_as_one_session(at_work: Path) -> None:
+    runner = CliRunner()
+    for page in PAGES:
+        for shown in commands(page):
+            result = runner.invoke(main, quickened(shown.words))
+            assert result.exit_code == 0, (shown.words, result.output)
+            if shown.output:
+                found = stripped(result.stdout)
+                assert found == stripped("\n".join(shown.output)), shown.words
+
+
+def test_a_wrong_output_would_be_found() -> None:
+    shown = next(commands(PAGES[0]))
+    assert shown.words[0] == "build"
+    assert len(stripped("\n".join(shown.output))) > 5
+
+
+def test_every_command_has_its_section() -> None:
+    text = PAGES[1].read_text("utf-8")
+    assert re.findall(r"^## (\w+)$", text, re.M) == COMMANDS
+    used = {shown.words[0] for page in PAGES for shown in commands(page)}
+    assert {*used, "demo"} == set(COMMANDS), "the demo has a test of its own"
+
+
+def test_the_picture_is_what_its_command_draws(at_work: Path) -> None:
+    words = "draw --depth 4 --dense --level 2 -o unetpp.svg"
+    assert f"$ nestgen {words}" in PAGES[0].read_text("utf-8")
+    assert CliRunner().invoke(main, words.split()).exit_code == 0
+    drawn = (at_work / "unetpp.svg").read_bytes()
+    assert drawn == (ROOT / "docs" / "unetpp.svg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md"))
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for target in re.findall(r'(?:\]\(|src=")([^)"#]+)', text):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
