@@ -1,4 +1,4 @@
-"""Where the packages lie: `templates/` and `kernels/` are inside nestgen when installed.
+"""Where the packages lie: installed, `templates/` and `kernels/` are inside nestgen.
 
 All else about the project stands in pyproject.toml.
 """

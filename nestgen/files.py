@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from nestgen.errors import OutputError
@@ -22,12 +23,14 @@ def write_whole(path: str | os.PathLike[str], data: bytes | str) -> None:
     >>> (folder / "a" / "note.txt").read_text()
     'whole'
     """
-    target = Path(path)
     raw = data.encode() if isinstance(data, str) else data
     aside = None
     try:
+        target = Path(path).resolve()
+        if os.path.exists(target) and not target.is_file():
+            raise OutputError(f"{path}: is no file that could be replaced")
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        handle, aside = tempfile.mkstemp(dir=target.parent, prefix=".nestgen-")
         with os.fdopen(handle, "wb") as file:
             file.write(raw)
             file.flush()
@@ -35,18 +38,32 @@ def write_whole(path: str | os.PathLike[str], data: bytes | str) -> None:
         os.chmod(aside, 0o666 & ~_umask())
         os.replace(aside, target)
     except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror})") from error
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
     finally:
         if aside is not None:
             Path(aside).unlink(missing_ok=True)
 
 
-def refuse_existing(*paths: str | os.PathLike[str], force: bool = False) -> None:
+def refuse_existing(
+    *paths: str | os.PathLike[str],
+    force: bool = False,
+    keep: Sequence[str | os.PathLike[str]] = (),
+) -> None:
     """Raise `OutputError` if any of `paths` exists and `force` is not given.
 
+    A path that is given twice, or is one of the files to `keep`, is always refused.
+
     >>> refuse_existing("no-such-file.py")
+    >>> refuse_existing("a.py", "./a.py")
+    Traceback (most recent call last):
+    nestgen.errors.OutputError: ./a.py: is given for two files
     """
-    there = [str(path) for path in paths if Path(path).exists()]
+    taken = {Path(path).resolve() for path in keep}
+    for path in paths:
+        if Path(path).resolve() in taken:
+            raise OutputError(f"{path}: is given for two files")
+        taken.add(Path(path).resolve())
+    there = [str(path) for path in paths if os.path.lexists(path)]
     if there and not force:
         raise OutputError(f"{', '.join(there)}: exists already; --force overwrites")
 

@@ -68,11 +68,11 @@ def test_what_the_file_system_refuses_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
     for target, reason in [
-        (tmp_path / "file" / "inside", "Not a directory|File exists"),
-        (tmp_path / "folder", "Is a directory"),
-        (tmp_path / ("n" * 300), "File name too long"),
+        (tmp_path / "file" / "inside", r"written \((Not a directory|File exists)\)$"),
+        (tmp_path / "folder", "is no file that could be replaced$"),
+        (tmp_path / ("n" * 300), r"written \(File name too long\)$"),
     ]:
-        with pytest.raises(OutputError, match=rf"cannot be written \(({reason})\)$"):
+        with pytest.raises(OutputError, match=reason):
             write_whole(target, "new")
     assert names(tmp_path) == {"file", "folder"}
     assert names(tmp_path / "folder") == set()
@@ -163,3 +163,28 @@ def test_existing_files_are_all_named(tmp_path: Path) -> None:
         refuse_existing(*paths)
     refuse_existing(*paths, force=True)
     refuse_existing(paths[2])
+
+
+def test_a_path_is_not_given_for_two_files(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_text("x")
+    for paths, keep in [(["a", "./a"], []), (["model.pt"], ["model.pt"])]:
+        with pytest.raises(OutputError, match=r"is given for two files$"):
+            refuse_existing(
+                *(tmp_path / path for path in paths),
+                force=True,
+                keep=[tmp_path / path for path in keep],
+            )
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    write_whole(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "new"
+
+
+def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="is no file"):
+        write_whole(tmp_path / "pipe", "new")
+    assert (tmp_path / "pipe").is_fifo()

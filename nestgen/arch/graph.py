@@ -80,11 +80,6 @@ class NestGraph:
         """All edges, by target and then in the order of the concatenation."""
         return tuple(edge for node in self.nodes for edge in self.inputs(node))
 
-    @cached_property
-    def supervised(self) -> frozenset[Node]:
-        """The nodes that some head depends on; no other one receives a gradient."""
-        return frozenset(_needed(self.dag, self.levels))
-
     def needed(self, level: int) -> frozenset[Node]:
         """The nodes of the level: X[0,k] and all that it depends on."""
         return frozenset(_needed(self.dag, [level]))

@@ -189,7 +189,6 @@ def _complete(fields: Mapping[str, Any]) -> dict[str, Any]:
     complete = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in fields.items()
-        if value is not None
     }
     depth = complete.get("depth", 4)
     if type(depth) is not int or not 1 <= depth <= MAX_DEPTH:
@@ -197,14 +196,22 @@ def _complete(fields: Mapping[str, Any]) -> dict[str, Any]:
     base = complete.get("widths", 16)
     if type(base) is int:
         complete["widths"] = tuple(base * 2**i for i in range(depth + 1))
-    single = complete.get("family") == "unet"
+    single = _is_single(complete.get("family"))
     complete.setdefault("heads", (depth,) if single else tuple(range(1, depth + 1)))
     complete.setdefault("trim", single)
     return complete
 
 
+def _is_single(family: object) -> bool:
+    return isinstance(family, str) and any(
+        name == family and rule.single for name, rule in FAMILIES.items()
+    )
+
+
 def _conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
     """What the fields that are right one by one cannot be together."""
+    family = sound.get("family")
+    single = _is_single(family)
     depth, heads, widths = (sound.get(name) for name in ("depth", "heads", "widths"))
     if depth and widths is not None and len(widths) != depth + 1:
         yield (
@@ -217,10 +224,10 @@ def _conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
                 f"heads: {list(heads)} is not allowed, "
                 f"rising levels from 1 to {depth} that end with {depth}"
             )
-        elif sound.get("family") == "unet" and len(heads) > 1:
-            yield f"heads: {list(heads)} is not allowed, a unet has [{depth}] alone"
-    if sound.get("family") == "unet" and sound.get("trim") is False:
-        yield "trim: False is not allowed, a unet is what its one head needs"
+        elif single and len(heads) > 1:
+            yield f"heads: {list(heads)} is not allowed, a {family} has [{depth}] alone"
+    if single and sound.get("trim") is False:
+        yield f"trim: False is not allowed, a {family} is what its one head needs"
     yield from _block_conflicts(sound)
     name, title = sound.get("name"), sound.get("title")
     if name in _TAKEN:

@@ -20,6 +20,9 @@ from nestgen.errors import NestgenError, TrainingError
 
 COMMANDS = ["build", "draw", "train", "levels", "prune", "predict", "demo"]
 
+EXTRA = ("accelerate", "matplotlib", "monai")
+"""What training and plots need besides."""
+
 
 class Commands(click.RichGroup):
     """A group that imports a command's file when the command is asked for."""
@@ -71,6 +74,8 @@ def _verdict(error: Exception) -> tuple[int, str]:
         return error.exit_code, error.format_message()
     if isinstance(error, NestgenError):
         return 1 if isinstance(error, TrainingError) else 2, str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRA:
+        return 2, f"{error.name} is not installed; pip install 'nestgen[train]'"
     kind = type(error).__name__
     return 1, f"{kind}: {error} (NESTGEN_TRACEBACK=1 shows where)"
 

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 @spec_options
 @click.option("-o", "--output", metavar="FILE", help="The source; unetpp_d4.py, say.")
 @click.option("--weights", metavar="FILE", help="Write an initialised checkpoint too.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the weights.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Of the weights.",
+)
 @click.option("--size", type=Size(), help="Input size of the table.  [256 or more]")
 @click.option(
     "--schema", is_flag=True, help="Print the JSON Schema of a spec; no more."

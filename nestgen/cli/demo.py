@@ -91,5 +91,5 @@ def _summarise(result: Result, folder: Folder) -> None:
         f"\n  {folder.source(level)}  is its source"
         "\n\nWith your own images, DATA/train and DATA/val, each images/ and masks/:\n"
     )
-    for line in next_commands(level):
+    for line in next_commands():
         click.echo(f"  {line}")

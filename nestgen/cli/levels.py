@@ -42,6 +42,7 @@ def command(
     """
     from nestgen.checkpoint import load
     from nestgen.files import refuse_existing
+    from nestgen.training.choice import check_tolerance
     from nestgen.training.plot import check_suffix, plot_levels
 
     stem = Path(model).with_suffix("")
@@ -49,13 +50,15 @@ def command(
     for path in plots:
         check_suffix(path)
     refuse_existing(*plots, force=force)
+    check_tolerance(tolerance)
     report = measure(load(model), data, tolerance, rounds, batch_size)
-    for path in plots:
-        plot_levels(report, path)
     if as_json:
         click.echo(json.dumps({**report.to_plain(), "plots": list(plots)}, indent=2))
     else:
         show(report)
+    for path in plots:
+        plot_levels(report, path)
+    if not as_json:
         click.echo(f"wrote {', '.join(plots)}")
 
 

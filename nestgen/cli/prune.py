@@ -53,7 +53,7 @@ def command(
     kept = _level(level, whole, data, tolerance)
     target = Path(output or file.with_name(f"{file.stem}-L{kept}{file.suffix}"))
     text = Path(source or target.with_name(f"{target.stem.replace('-', '_')}.py"))
-    refuse_existing(target, text, force=force)
+    refuse_existing(target, text, force=force, keep=[file])
     small = prune(whole, kept)
     proof = prove(whole, small, kept)
     save(small, target)
@@ -71,7 +71,9 @@ def _level(
     asked: str, model: nn.Module, data: str | None, tolerance: float | None
 ) -> int:
     """The level that the text after `--level` stands for: 2, L2, or auto."""
-    if (asked == "auto") != (data is not None) or (tolerance and asked != "auto"):
+    if (asked == "auto") != (data is not None) or (
+        tolerance is not None and asked != "auto"
+    ):
         raise click.UsageError("--level auto chooses by --data (and --tolerance)")
     if data is not None:
         from nestgen.cli.levels import choose

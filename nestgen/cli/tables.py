@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 
 from rich import box
@@ -44,5 +43,5 @@ def show_table(
         table.add_column(column, justify="right" if index else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    width = None if sys.stdout.isatty() else 160
-    Console(width=width, highlight=False).print(table)
+    # a terminal that is narrower breaks the lines, and loses no number
+    Console(width=160, highlight=False).print(table)

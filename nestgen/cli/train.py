@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,16 +44,18 @@ class LevelWeight(click.ParamType[tuple[str, float]]):
 @spec_options
 @click.option("-o", "--output", metavar="RUN", default="run", show_default=True)
 @click.option("--val-fraction", type=float, help="Split one folder; 0.2, say.")
-@click.option("--epochs", type=int, help="Times each image is seen.  [40]")
+@click.option("--epochs", type=int, help="Passes over the images.  [40]")
 @click.option("--batch-size", type=int, help="Images a step.  [4]")
-@click.option("--learning-rate", type=float, help="Its peak.  [0.003]")
+@click.option(
+    "--learning-rate", type=float, help="Its peak.  [0.003, without a norm 0.0003]"
+)
 @click.option("--weight-decay", type=float, help="Of AdamW.  [0.01]")
 @click.option("--patience", type=int, help="Epochs without a better IoU.  [12]")
 @click.option("--patch", type=Size(), help="What training sees of an image.")
 @click.option("--augment/--no-augment", default=None, help="Vary the images.  [yes]")
 @click.option("--precision", type=click.Choice(["no", "fp16", "bf16"]), help="[no]")
 @click.option("--level-weight", "level_weights", type=LevelWeight(), multiple=True)
-@click.option("--deep-supervision/--no-deep-supervision", default=True)
+@click.option("--deep-supervision/--no-deep-supervision", default=None)
 @click.option("--workers", type=int, help="Processes that read images ahead.  [0]")
 @click.option("--seed", type=int, help="Of weights, order, variation.  [0]")
 @click.option("--resume", is_flag=True, help="Go on with the run in RUN.")
@@ -60,7 +63,7 @@ class LevelWeight(click.ParamType[tuple[str, float]]):
 def command(
     data: str,
     output: str,
-    deep_supervision: bool,
+    deep_supervision: bool | None,
     resume: bool,
     force: bool,
     **options: Any,
@@ -79,7 +82,8 @@ def command(
     folder, given = Path(output), _settings_given(options)
     check_folder(folder, resume, force)
     if resume:
-        if given or any(value is not None for value in options.values()):
+        described = {**given, **options, "deep_supervision": deep_supervision}
+        if force or any(value is not None for value in described.values()):
             raise click.UsageError(
                 "--resume goes on as it began; give DATA and -o alone"
             )
@@ -87,13 +91,14 @@ def command(
 
         spec, settings = saved_run(folder)
         splits = find_splits(data, settings.val_fraction, settings.seed)
-        for pairs in splits:
-            check(pairs)
+        check([*splits[0], *splits[1]])
     else:
         splits = find_splits(data, given.get("val_fraction"), given.get("seed", 0))
-        inventories = [check(pairs) for pairs in splits]
-        spec = _spec(options, inventories, deep_supervision)
-        settings = _settings(given, inventories[0], spec)
+        inventory = check([*splits[0], *splits[1]])
+        spec = _spec(options, inventory)
+        if deep_supervision is False:
+            spec = spec.replace(heads=[spec.depth])
+        settings = _settings(given, inventory, spec)
     run(spec, *splits, folder, settings, resume=resume, data=data)
 
 
@@ -145,9 +150,10 @@ def run(
 
 def _outcome(outcome: Outcome, data: str, folder: Path) -> str:
     if outcome.interrupted:
+        again = ["nestgen", "train", data, "-o", str(folder), "--resume"]
         return (
             f"stopped in epoch {outcome.epoch}, all saved; "
-            f"go on with: nestgen train {data} -o {folder} --resume"
+            f"go on with: {shlex.join(again)}"
         )
     return (
         f"wrote {folder / 'model.pt'}: epoch {outcome.best_epoch}, "
@@ -165,20 +171,13 @@ def _settings_given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in taken.items() if value is not None}
 
 
-def _spec(
-    options: dict[str, Any], inventories: Sequence[Inventory], deep_supervision: bool
-) -> NestSpec:
-    from nestgen.imaging.masks import classes_of
+def _spec(options: dict[str, Any], inventory: Inventory) -> NestSpec:
     from nestgen.training.prepare import check_classes
 
-    values = {value for inventory in inventories for value in inventory.values}
-    spec = make_spec(
-        options,
-        in_channels=max(inventory.channels for inventory in inventories),
-        classes=classes_of(values),
-    )
-    check_classes(inventories, spec.classes)
-    return spec if deep_supervision else spec.replace(heads=[spec.depth])
+    found = {"in_channels": inventory.channels, "classes": inventory.classes}
+    spec = make_spec(options, **found)
+    check_classes(inventory, spec.classes)
+    return spec
 
 
 def _settings(given: dict[str, Any], inventory: Inventory, spec: NestSpec) -> Settings:

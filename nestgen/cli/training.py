@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import TracebackType
 from typing import Any
 
@@ -11,6 +12,11 @@ from nestgen.cli.progress import live_bar, speaks
 from nestgen.training.observer import Observer
 from nestgen.training.settings import Settings
 from nestgen.training.state import Position
+
+COLUMNS = (
+    "epoch    loss  IoU/Dice on val by level: mean over images, then over all pixels"
+    "  seconds"
+)
 
 
 class LiveRun(Observer):
@@ -42,7 +48,7 @@ class LiveRun(Observer):
         self._describe(position.epoch, 0.0)
         if speaks():
             click.echo(self.headline, err=True)
-        self._print("epoch    loss    IoU/Dice per image on val, by level    seconds")
+        self._print(COLUMNS)
 
     def stepped(self, position: Position, loss: float) -> None:
         """Move the bar."""
@@ -58,8 +64,7 @@ class LiveRun(Observer):
         self.bar.reset(self.images, visible=False)
         self.bar.reset(self.steps)
         levels = "  ".join(
-            f"{name} {scores['iou_per_image']:.3f}/{scores['dice_per_image']:.3f}"
-            for name, scores in record["val"].items()
+            f"{name} {_short(scores)}" for name, scores in record["val"].items()
         )
         best = " *" if record["best"] else ""
         self._print(
@@ -68,10 +73,10 @@ class LiveRun(Observer):
         )
 
     def _print(self, line: str) -> None:
-        """On stdout, and on a terminal above the bar."""
+        """On stdout; where that is the bar's terminal, above the bar."""
         if not speaks():
             return
-        if self.bar.disable:
+        if self.bar.disable or not sys.stdout.isatty():
             click.echo(line)
         else:
             self.bar.console.out(line)
@@ -79,3 +84,10 @@ class LiveRun(Observer):
     def _describe(self, epoch: int, loss: float) -> None:
         words = f"epoch {epoch} of {self.epochs}, loss {loss:.4f}"
         self.bar.update(self.steps, description=words)
+
+
+def _short(scores: dict[str, float]) -> str:
+    """.812/.889 .820/.901: IoU and Dice as the mean over images, and of all pixels."""
+    names = ["iou_per_image", "dice_per_image", "iou_all_pixels", "dice_all_pixels"]
+    one, two, three, four = (f"{scores[name]:.3f}".removeprefix("0") for name in names)
+    return f"{one}/{two} {three}/{four}"

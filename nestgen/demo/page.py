@@ -93,7 +93,7 @@ def write_page(result: Result, folder: Folder) -> None:
         proof=result.proof,
         pictures=rows,
         meanings=[(_hex(colour), words) for words, colour, _ in TINTS],
-        commands=next_commands(kept),
+        commands=next_commands(),
         files=_files(folder, kept),
     )
     write_whole(folder.index, text)

@@ -146,13 +146,13 @@ def write_masks(pairs: Sequence[Pair], labels: Sequence[Labels], folder: Path) -
         write_mask(folder / name, found, classes=1)
 
 
-def next_commands(level: int) -> list[str]:
+def next_commands() -> list[str]:
     """What to type for one's own images, once DATA and IMAGES are put in."""
     return [
         "nestgen train DATA --depth 4 --dense -o run",
         "nestgen levels run/model.pt --data DATA/val",
-        "nestgen prune run/model.pt --level auto --data DATA/val",
-        f"nestgen predict run/model-L{level}.pt IMAGES -o MASKS --overlay",
+        "nestgen prune run/model.pt --level auto --data DATA/val -o cut.pt",
+        "nestgen predict cut.pt IMAGES -o MASKS --overlay",
     ]
 
 

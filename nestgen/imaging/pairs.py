@@ -103,14 +103,10 @@ def load_labels(pair: Pair) -> NDArray[Any]:
 
 
 def raise_problems(problems: Sequence[str]) -> None:
-    """Raise one `DataError` with the first 20 of all problems, if there are any."""
-    if not problems:
-        return
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    shown = [*problems[:20]]
-    if len(problems) > 20:
-        shown.append(f"and {len(problems) - 20} more")
-    raise DataError(f"{count}: {'; '.join(shown)}")
+    """Raise one `DataError` with all problems, if there are any."""
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise DataError(f"{count}: {'; '.join(problems)}")
 
 
 def size_text(shape: tuple[int, ...]) -> str:

@@ -32,6 +32,8 @@ class Patches:
 
     def __init__(self, patch: tuple[int, int], augment: bool) -> None:
         # mirrored where possible: an image may be smaller than what it is padded by
+        square = patch[0] == patch[1]
+        turn: list[Any] = [RandRotate90d(BOTH, prob=0.5)] if augment else []
         cut: list[Any] = [
             SpatialPadd(BOTH, spatial_size=patch, mode="symmetric"),
             RandSpatialCropd(BOTH, roi_size=patch, random_size=False),
@@ -47,11 +49,13 @@ class Patches:
             ),
             RandFlipd(BOTH, prob=0.5, spatial_axis=0),
             RandFlipd(BOTH, prob=0.5, spatial_axis=1),
-            *([RandRotate90d(BOTH, prob=0.5)] if patch[0] == patch[1] else []),
+            *(turn if square else []),
             RandScaleIntensityd("image", factors=0.25, prob=0.5),
             RandShiftIntensityd("image", offsets=0.25, prob=0.5),
         ]
-        self.transform = Compose(cut + (vary if augment else []))
+        # what is turned after it was cut has to be square
+        first = [] if square else turn
+        self.transform = Compose(first + cut + (vary if augment else []))
 
     def __call__(
         self, image: NDArray[np.float32], labels: NDArray[np.uint8], seed: int

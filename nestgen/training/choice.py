@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nestgen.errors import DataError
+from nestgen.errors import SettingsError
 
 RESAMPLES = 10_000
 IN_MEMORY = 10**6
@@ -60,8 +60,7 @@ def choose_level(
     >>> choose_level({1: better - 0.1, 2: better - 0.001, 3: better}).level
     2
     """
-    if not 0 <= tolerance < 1:
-        raise DataError(f"tolerance: {tolerance} is not allowed, 0 or more and below 1")
+    check_tolerance(tolerance)
     means = {level: float(values.mean()) for level, values in iou.items()}
     best = max(sorted(means), key=lambda level: means[level])
     enough = [level for level in means if means[level] >= means[best] - tolerance]
@@ -69,6 +68,17 @@ def choose_level(
         level: _bootstrap(values - iou[best], seed) for level, values in iou.items()
     }
     return Choice(min(enough), best, tolerance, differences)
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Raise `SettingsError` unless the tolerance is 0 or more and below 1.
+
+    >>> check_tolerance(0.005)
+    """
+    if not 0 <= tolerance < 1:
+        raise SettingsError(
+            f"tolerance: {tolerance} is not allowed, 0 or more and below 1"
+        )
 
 
 def _bootstrap(differences: NDArray[np.float64], seed: int) -> Difference:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from nestgen.errors import DataError
 from nestgen.imaging.masks import labels_for
 from nestgen.imaging.pad import pad
-from nestgen.imaging.pairs import Pair, load_labels
+from nestgen.imaging.pairs import Pair, load_labels, size_text
 from nestgen.imaging.read import read_image
 from nestgen.training.augment import Patches
 
@@ -54,11 +56,15 @@ class Order:
 
     def _image(self, epoch: int, place: int) -> int:
         turn, index = divmod(place, self.images)
-        generator = np.random.default_rng((self.seed, epoch, turn))
-        return int(generator.permutation(self.images)[index])
+        return int(_shuffled(self.images, (self.seed, epoch, turn))[index])
 
     def _seed(self, epoch: int, place: int) -> int:
         return int(np.random.default_rng((self.seed, epoch, place, 1)).integers(2**32))
+
+
+@lru_cache(maxsize=2)
+def _shuffled(images: int, seed: tuple[int, ...]) -> NDArray[np.int64]:
+    return np.random.default_rng(seed).permutation(images)
 
 
 class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
@@ -82,8 +88,17 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
 def load_pair(
     pair: Pair, channels: int, classes: int
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """A standardised image [C, H, W] and its labels [H, W] below `classes`."""
-    return read_image(pair.image, channels), labels_for(load_labels(pair), classes)
+    """A standardised image [C, H, W] and its labels [H, W] below `classes`.
+
+    Raises `DataError` where they differ in size.
+    """
+    image, labels = read_image(pair.image, channels), load_labels(pair)
+    if image.shape[1:] != labels.shape:
+        raise DataError(
+            f"{pair.image}: {size_text(image.shape[1:])}, but its mask is "
+            f"{size_text(labels.shape)}"
+        )
+    return image, labels_for(labels, classes)
 
 
 def batches(
@@ -112,14 +127,14 @@ def whole_images(
     channels: int,
     classes: int,
     multiple: int,
-    batch_size: int = 1,
+    pixels: int = 0,
 ) -> Iterator[Whole]:
-    """The images at `indices`, neighbours of one size together, never over a batch."""
+    """The images at `indices`, neighbours of one size together, up to `pixels`."""
     waiting: list[tuple[int, NDArray[np.float32], NDArray[np.uint8]]] = []
     for index in indices:
         image, labels = load_pair(pairs[index], channels, classes)
         image = pad(image, multiple)
-        full = len(waiting) == batch_size
+        full = (len(waiting) + 1) * image[0].size > pixels
         if waiting and (full or waiting[0][1].shape != image.shape):
             yield _whole(waiting)
             waiting = []

@@ -26,15 +26,16 @@ def evaluate(
     model: nn.Module,
     pairs: Sequence[Pair],
     *,
-    batch_size: int = 1,
+    pixels: int = 0,
     progress: Callable[[int], object] = lambda images: None,
 ) -> dict[str, Scores]:
     """Scores by level, from one forward pass of the whole network over each image.
 
-    nestgen built `model`; its modules are left in the modes they were in. `progress`
-    is called with the number of images of each batch.
+    nestgen built `model`; its modules are left in the modes they were in. Images of one
+    size go through it together up to so many `pixels`, larger ones one by one.
+    `progress` is called with the number of images of each batch.
     """
-    counts = count_images(model, pairs, range(len(pairs)), batch_size, progress)
+    counts = count_images(model, pairs, range(len(pairs)), pixels, progress)
     return {
         name: Scores(np.stack([row[name] for _, row in counts]))
         for name in counts[0][1]
@@ -45,14 +46,14 @@ def count_images(
     model: nn.Module,
     pairs: Sequence[Pair],
     indices: Sequence[int],
-    batch_size: int = 1,
+    pixels: int = 0,
     progress: Callable[[int], object] = lambda images: None,
 ) -> list[tuple[int, Counts]]:
     """For each of the images at `indices`, its index and its pixel counts."""
     rows: list[tuple[int, Counts]] = []
     spec, device = spec_of(model), next(model.parameters()).device
     images = whole_images(
-        pairs, indices, spec.in_channels, spec.classes, 2**spec.depth, batch_size
+        pairs, indices, spec.in_channels, spec.classes, 2**spec.depth, pixels
     )
     with eval_mode(model), torch.inference_mode():
         for batch in images:

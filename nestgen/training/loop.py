@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,14 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast, gather_object
 from torch import Tensor
 
 from nestgen import checkpoint
 from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import build
-from nestgen.errors import CheckpointError, DataError, TrainingError
+from nestgen.errors import CheckpointError, DataError, SettingsError, TrainingError
 from nestgen.imaging.pairs import Pair
 from nestgen.training.augment import Patches
 from nestgen.training.data import Order, TrainingSet, batches
@@ -60,8 +61,8 @@ def train(
     """Train a network and leave the best one in `folder/model.pt`.
 
     With `resume` the run in `folder` goes on as it was set up; its final weights are
-    those of a run that was never stopped, bit for bit, on the same machine and number
-    of threads. Ctrl-C ends the run after the step in work, with its state saved.
+    those of a run that was never stopped, bit for bit, on the same CPU and number of
+    threads. Ctrl-C ends the run after the step in work, with its state saved.
     Raises `TrainingError` where the loss is not finite; nothing of that step is kept.
     """
     run = _Run(spec, train_pairs, val_pairs, Folder(Path(folder)), settings)
@@ -98,16 +99,19 @@ class _Run:
         self.data = TrainingSet(train_pairs, spec.in_channels, spec.classes, patches)
         self.at = Position()
         self.records: list[dict[str, Any]] = []
-        self.accelerator = Accelerator(mixed_precision=settings.precision)
+        self.accelerator = _accelerator(settings)
         torch.manual_seed(settings.seed)
         self.network = build(spec)
-        freeze_unsupervised(self.network, NestGraph(spec))
+        weighted = [k for k in spec.heads if self.loss.weights[f"L{k}"]]
+        freeze_unsupervised(self.network, NestGraph(spec), weighted)
         self.model, self.optimizer = self.accelerator.prepare(
             self.network, make_optimizer(self.network, settings)
         )
 
     def go(self, asked: list[int], observer: Observer) -> bool:
         """Train to the end; True if an interrupt ended it before."""
+        if (self.at.epoch, self.at.step) == (1, 0):
+            self._begin()
         observer.started(self.at, self.settings, self.order.steps)
         while not self._done():
             began = time.perf_counter() - self.at.seconds
@@ -120,24 +124,38 @@ class _Run:
                 if self._agreed(bool(asked)):
                     self._save_state()
                     return True
+            self._save_state()
             self._finish_epoch(began, observer)
         return False
 
     def load(self) -> None:
-        """Go on from `last.pt`."""
+        """Go on from `last.pt`, the state of a run like this one."""
         contents = checkpoint.read(self.folder.last)
         extra = contents.extra or {}
-        if extra.get("data") != fingerprint(self.train_pairs):
+        if extra.get("data") != self._data():
             raise DataError(
-                f"{self.folder.last}: was trained on other images than these; "
-                "give the same data"
+                f"{self.folder.last}: was trained on other images than these, or by "
+                "another number of processes; give the same"
             )
+        if (contents.spec, extra["settings"]) != (self.spec, self.settings.to_plain()):
+            raise SettingsError(f"{self.folder.last}: is of a run set up otherwise")
         self.network.load_state_dict(contents.tensors)
         self.optimizer.load_state_dict(extra["optimizer"])
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(extra["scaler"])
         self.at = Position(**extra["position"])
         self.records = self.folder.read_log(before=self.at.epoch)
+
+    def _begin(self) -> None:
+        """Leave nothing of another run, and a state from which to begin again."""
+        if self.accelerator.is_main_process:
+            for file in (self.folder.model, self.folder.log):
+                file.unlink(missing_ok=True)
+        self._save_state()
+
+    def _data(self) -> str:
+        world = self.accelerator.num_processes
+        return fingerprint(self.train_pairs, self.val_pairs, world)
 
     def _done(self) -> bool:
         waited = self.at.epoch - 1 - self.at.best_epoch
@@ -223,11 +241,13 @@ class _Run:
     def _validate(self, observer: Observer) -> dict[str, Scores]:
         """Scores by level over all validation images, shared among the processes."""
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        for buffer in self.network.buffers():
+            broadcast(buffer)  # the norms' statistics are those that will be saved
         rows = count_images(
             self.network,
             self.val_pairs,
             range(rank, len(self.val_pairs), world),
-            self.settings.batch_size,
+            self.settings.batch_size * math.prod(self.settings.patch),
             observer.validated,
         )
         rows = sorted(gather_object(rows), key=lambda row: row[0])
@@ -245,7 +265,7 @@ class _Run:
                 "position": self.at.to_plain(),
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": None if scaler is None else scaler.state_dict(),
-                "data": fingerprint(self.train_pairs),
+                "data": self._data(),
             }
             checkpoint.save(self.network, self.folder.last, extra=extra)
         self.accelerator.wait_for_everyone()
@@ -256,3 +276,20 @@ class _Run:
             return asked
         flag = torch.tensor(float(asked), device=self.accelerator.device)
         return bool(self.accelerator.reduce(flag, reduction="sum") > 0)
+
+
+def _accelerator(settings: Settings) -> Accelerator:
+    """The devices and processes; `SettingsError` for what they cannot do."""
+    try:
+        accelerator = Accelerator(mixed_precision=settings.precision)
+    except ValueError as error:
+        raise SettingsError(
+            f"precision: {settings.precision} is not allowed, not to be had here; "
+            "'no' always is"
+        ) from error
+    if settings.batch_size % accelerator.num_processes:
+        raise SettingsError(
+            f"batch_size: {settings.batch_size} is not allowed, a multiple of the "
+            f"{accelerator.num_processes} processes"
+        )
+    return accelerator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,12 +12,15 @@ from nestgen.arch.graph import NestGraph
 from nestgen.training.settings import Settings
 
 
-def freeze_unsupervised(model: nn.Module, graph: NestGraph) -> None:
-    """Take out of training what no head depends on, since no gradient reaches it."""
-    idle = {node.name[1:] for node in graph.nodes if node not in graph.supervised}
+def freeze_unsupervised(
+    model: nn.Module, graph: NestGraph, levels: Sequence[int]
+) -> None:
+    """Take out of training what no gradient reaches from the heads of `levels`."""
+    learn = {f"head_L{level}" for level in levels}
+    for node in set().union(*(graph.needed(level) for level in levels)):
+        learn |= {node.name, f"up{node.i}_{node.j}"}
     for name, parameter in model.named_parameters():
-        module = name.split(".")[0]
-        if module.removeprefix("up").removeprefix("x") in idle:
+        if name.split(".")[0] not in learn:
             parameter.requires_grad_(False)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from nestgen.arch.spec import NestSpec
@@ -64,9 +63,9 @@ def check_folder(folder: Path, resume: bool, force: bool) -> None:
         )
 
 
-def check_classes(inventories: Sequence[Inventory], classes: int) -> None:
+def check_classes(inventory: Inventory, classes: int) -> None:
     """Raise `DataError` where the masks hold labels that the network has not."""
-    largest = max(max(inventory.values) for inventory in inventories)
+    largest = max(inventory.values)
     if classes > 1 and largest >= classes:
         raise DataError(
             f"classes: {classes} is not allowed, the masks hold labels up to {largest}"

@@ -15,7 +15,7 @@ class Settings:
     """The choices of a run that are not the network's.
 
     Attributes:
-        epochs: how often the images are seen, at most.
+        epochs: passes over the images, at most; a small set is seen more than once.
         batch_size: images in one step, over all processes.
         learning_rate: its peak; a warm-up leads there, a cosine to zero after it.
         weight_decay: of AdamW.

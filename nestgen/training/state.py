@@ -76,6 +76,7 @@ class Folder:
         write_whole(self.log, "".join(json.dumps(record) + "\n" for record in records))
 
 
-def fingerprint(pairs: Sequence[Pair]) -> str:
-    """What tells one list of training images from another: their names, in order."""
-    return hashlib.sha256("\n".join(pair.name for pair in pairs).encode()).hexdigest()
+def fingerprint(train: Sequence[Pair], val: Sequence[Pair], processes: int) -> str:
+    """What tells the data of one run from another's: the names, and who sees which."""
+    names = [[pair.name for pair in pairs] for pairs in (train, val)]
+    return hashlib.sha256(json.dumps([names, processes]).encode()).hexdigest()

@@ -166,7 +166,7 @@ def test_defaults_follow_the_other_fields() -> None:
     assert (spec.widths, spec.heads, spec.trim) == ((16, 32, 64), (1, 2), False)
     unet = NestSpec(family="unet", depth=2, widths=5)
     assert (unet.widths, unet.heads, unet.trim) == ((5, 10, 20), (2,), True)
-    assert NestSpec() == NestSpec(depth=4, widths=None, title=None)
+    assert NestSpec() == NestSpec(depth=4, title=None)
 
 
 def test_a_spec_cannot_be_changed() -> None:

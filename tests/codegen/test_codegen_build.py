@@ -154,7 +154,7 @@ def test_deep_supervision_reaches_every_parameter(family: Any, depth: int) -> No
 def test_the_ensemble_without_it_leaves_its_inner_decoders(depth: int) -> None:
     spec = NestSpec(family="unet-e", depth=depth, widths=8, heads=[depth])
     graph = NestGraph(spec)
-    idle = {node.name for node in set(graph.nodes) - graph.supervised}
+    idle = {node.name for node in set(graph.nodes) - graph.needed(spec.depth)}
     found = {name for name in idle_nodes(spec) if name.startswith("x")}
     assert found == idle
     assert len(idle) == depth * (depth - 1) // 2

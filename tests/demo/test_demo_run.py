@@ -18,6 +18,7 @@ from PIL import Image
 
 from nestgen.checkpoint import load
 from nestgen.cli import demo, levels, predict, prune, train
+from nestgen.codegen.load import spec_of
 from nestgen.codegen.source import source
 from nestgen.demo.page import TINTS, Result, compare, write_page
 from nestgen.demo.run import Folder, Scale, label_images, next_commands, one_thread
@@ -26,7 +27,6 @@ from nestgen.imaging.masks import read_mask
 from nestgen.imaging.pairs import find_pairs
 from nestgen.inference.predict import predict_file
 from nestgen.training.evaluate import evaluate
-from nestgen.training.levels import spec_of
 
 TOY = Scale(
     images={"train": 2, "val": 2, "test": 2},
@@ -160,7 +160,7 @@ def test_the_page_says_what_was_found(done: tuple[Folder, Result]) -> None:
     page = Page(folder.index.read_text())
     assert result.headline in page.words
     assert result.proof.statement in page.words
-    for line in next_commands(result.report.choice.level):
+    for line in next_commands():
         assert line in page.words
     for level in result.report.levels:
         assert f"{level.scores.mean_iou:.3f}" in page.words
@@ -247,7 +247,7 @@ def test_a_second_run_says_its_steps_and_comes_to_the_same(
     assert re.findall(r"^\[(\d)/5\]", err, re.MULTILINE) == ["1", "2", "3", "4", "5"]
     assert levels.in_words(result.report) in out
     assert str(folder.index) in out
-    assert all(line in out for line in next_commands(result.report.choice.level))
+    assert all(line in out for line in next_commands())
     assert folder.model.read_bytes() == done[0].model.read_bytes()
 
 
@@ -262,7 +262,7 @@ def test_the_next_commands_are_commands() -> None:
         "prune": prune.command,
         "predict": predict.command,
     }
-    lines = [line.split() for line in next_commands(2)]
+    lines = [line.split() for line in next_commands()]
     assert [line[:2] for line in lines] == [["nestgen", name] for name in known]
     for _, name, *arguments in lines:
         known[name].make_context(name, arguments)

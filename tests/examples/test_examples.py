@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-import nestgen
+from nestgen.checkpoint import read_spec
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -59,5 +59,5 @@ def test_train_then_prune_and_predict(
     main_of("prune_and_predict")(
         [str(run / "model.pt"), "1", str(images / "images"), "-o", str(tmp_path / "p")]
     )
-    assert nestgen.load(tmp_path / "p" / "model-L1.pt").spec.depth == 1
+    assert read_spec(tmp_path / "p" / "model-L1.pt").depth == 1
     assert len(list((tmp_path / "p" / "masks").glob("*.png"))) == 6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -18,9 +20,9 @@ def test_equals_the_first_half_of_a_generated_node(up: str, concat: str) -> None
     spec = NestSpec(depth=2, widths=2, up=up, concat=concat, block={"norm": "none"})
     model = build(spec).double()
     graph, target = NestGraph(spec), Node(0, 2)
-    node = model.get_submodule(target.name)
+    node: Any = model.get_submodule(target.name)
     node.conv2 = nn.Identity()
-    learned = model.get_submodule("up0_2") if up == "transpose" else None
+    learned: Any = model.get_submodule("up0_2") if up == "transpose" else None
     sources = {
         edge.source: torch.randn(
             2, graph.width(edge.source), *(8 >> edge.source.i,) * 2, dtype=torch.float64

@@ -16,7 +16,7 @@ from torch import nn
 
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import build
-from nestgen.errors import DataError, OutputError, SpecError
+from nestgen.errors import OutputError, SettingsError, SpecError
 from nestgen.imaging.pairs import find_pairs
 from nestgen.surgery.cut import prune
 from nestgen.training.choice import choose_level
@@ -68,7 +68,7 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
 
 
 def test_refuses_a_tolerance() -> None:
-    with pytest.raises(DataError, match="tolerance: -1 is not allowed"):
+    with pytest.raises(SettingsError, match="tolerance: -1 is not allowed"):
         choose_level({1: np.zeros(1)}, -1)
 
 

@@ -20,7 +20,7 @@ from nestgen import checkpoint
 from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import build
-from nestgen.errors import DataError, TrainingError
+from nestgen.errors import DataError, SettingsError, TrainingError
 from nestgen.imaging.pairs import find_splits
 from nestgen.training.loop import saved_run, train
 from nestgen.training.observer import Observer
@@ -165,13 +165,40 @@ def test_goes_on_after_kill_9(whole: Path, data: Path, tmp_path: Path) -> None:
         "16",
     ]
     first = subprocess.Popen([*command, str(tmp_path), *options])
-    while not (tmp_path / "last.pt").exists() and first.poll() is None:
+    while not (tmp_path / "log.jsonl").exists() and first.poll() is None:
         time.sleep(0.01)
     first.kill()
     first.wait()
     assert resume_of(tmp_path)
     subprocess.run([*command, str(tmp_path), "--resume"], check=True)
     assert_same_run(whole, tmp_path)
+
+
+def test_a_run_begins_with_a_state(
+    data: Path, tmp_path: Path, spec: NestSpec, settings: Settings
+) -> None:
+    (tmp_path / "log.jsonl").write_text("of another run")
+    (tmp_path / "model.pt").write_text("of another run")
+    with contextlib.suppress(Killed):
+        train(spec, *find_splits(data), tmp_path, settings, observer=At(1, 1, killed))
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+    assert saved_run(tmp_path) == (spec, settings)
+
+
+def test_another_set_up_is_refused(
+    whole: Path, data: Path, spec: NestSpec, settings: Settings
+) -> None:
+    other = replace(settings, epochs=9)
+    with pytest.raises(SettingsError, match="set up otherwise"):
+        train(spec, *find_splits(data), whole, other, resume=True)
+
+
+def test_a_head_of_weight_zero_is_not_trained() -> None:
+    spec = NestSpec(depth=2, widths=2, in_channels=1)
+    model = build(spec)
+    freeze_unsupervised(model, NestGraph(spec), [1])
+    learned = {n.split(".")[0] for n, p in model.named_parameters() if p.requires_grad}
+    assert learned == {"x0_0", "x1_0", "x0_1", "up0_1", "head_L1"}
 
 
 def test_other_images_are_refused(
@@ -203,7 +230,7 @@ def test_every_parameter_that_is_trained_gets_a_gradient(
 ) -> None:
     spec = NestSpec(family=family, depth=3, widths=2, in_channels=1, heads=heads)
     model = build(spec)
-    freeze_unsupervised(model, NestGraph(spec))
+    freeze_unsupervised(model, NestGraph(spec), spec.heads)
     outputs = model(torch.randn(2, 1, 16, 16))
     values = outputs.values() if isinstance(outputs, dict) else [outputs]
     sum(y.square().mean() for y in values).backward()
@@ -252,4 +279,4 @@ def test_two_processes_share_each_batch(data: Path, tmp_path: Path) -> None:
     assert done.stdout.count("wrote") == 1, "one process speaks for all"
     record = json.loads((tmp_path / "log.jsonl").read_text())
     assert set(record["val"]) == {"L1"}
-    assert checkpoint.load(tmp_path / "model.pt").spec.depth == 1
+    assert checkpoint.read_spec(tmp_path / "model.pt").depth == 1
