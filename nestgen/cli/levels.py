@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from nestgen.cli.device import device_option, load_on
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--tolerance", type=float, default=0.005, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=15, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True)
+@device_option
 @click.option("-o", "--plot", multiple=True, metavar="FILE", help=".png, .svg or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
@@ -29,6 +32,7 @@ def command(
     tolerance: float,
     rounds: int,
     batch_size: int,
+    device: str | None,
     plot: tuple[str, ...],
     as_json: bool,
     force: bool,
@@ -40,7 +44,6 @@ def command(
 
     Example: nestgen levels run/model.pt --data DATA/val
     """
-    from nestgen.checkpoint import load
     from nestgen.files import refuse_existing
     from nestgen.training.choice import check_tolerance
     from nestgen.training.plot import check_suffix, plot_levels
@@ -51,7 +54,7 @@ def command(
         check_suffix(path)
     refuse_existing(*plots, force=force)
     check_tolerance(tolerance)
-    report = measure(load(model), data, tolerance, rounds, batch_size)
+    report = measure(load_on(model, device), data, tolerance, rounds, batch_size)
     if as_json:
         click.echo(json.dumps({**report.to_plain(), "plots": list(plots)}, indent=2))
     else:

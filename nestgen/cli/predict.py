@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from nestgen.cli.device import device_option, load_on
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -23,7 +25,7 @@ Targets = dict[str, Path]
 @click.option("--level", type=int, metavar="K", help="Cut the network there first.")
 @click.option("--probabilities", is_flag=True, help="Write probabilities/NAME.tif too.")
 @click.option("--overlay", is_flag=True, help="Draw contours: overlays/NAME.png too.")
-@click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1.  [cuda if there]")
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print what is written as JSON.")
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 @click.pass_context
@@ -48,13 +50,17 @@ def command(
     Example: nestgen predict run/model-L2.pt IMAGES -o MASKS
     """
     from nestgen.imaging.inputs import expand_inputs
+    from nestgen.surgery.cut import prune
 
     jobs = {
         image: _targets(image, Path(output), probabilities, overlay)
         for image in expand_inputs(images)
     }
     _refuse(Path(output), jobs, force)
-    written, skipped = _predict_each(_network(model, level, device), jobs)
+    network = load_on(model, device)
+    if level is not None:
+        network = prune(network, level)
+    written, skipped = _predict_each(network, jobs)
     if as_json:
         files = [str(path) for targets in written for path in targets.values()]
         click.echo(json.dumps({"written": files, "skipped": skipped}, indent=2))
@@ -93,24 +99,6 @@ def _refuse(folder: Path, jobs: Mapping[Path, Targets], force: bool) -> None:
 
 def _all(jobs: Iterable[Targets]) -> list[Path]:
     return [path for targets in jobs for path in targets.values()]
-
-
-def _network(file: str, level: int | None, device: str | None) -> nn.Module:
-    """The network in `file`, cut if a level is given, on its device."""
-    import torch
-
-    from nestgen.checkpoint import load
-    from nestgen.surgery.cut import prune
-
-    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.zeros(1, device=name).cpu()
-    except (RuntimeError, AssertionError):
-        raise click.UsageError(
-            f"--device: {name!a} is not there; cpu is, and cuda where torch finds a GPU"
-        ) from None
-    model = load(file)
-    return (model if level is None else prune(model, level)).to(name)
 
 
 def _predict_each(

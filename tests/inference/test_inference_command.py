@@ -327,8 +327,8 @@ def test_a_file_in_the_place_of_the_folder_is_named(model: Path, images: Path) -
 def test_a_huge_image_is_skipped_and_the_others_done(
     model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def hungry(path: str) -> nn.Module:
-        network = load(path)
+    def hungry(path: str, device: str) -> nn.Module:
+        network = load(path, device=device)
         network.register_forward_pre_hook(
             lambda _, inputs: torch.empty(2**60) if inputs[0].shape[-1] > 60 else None
         )
