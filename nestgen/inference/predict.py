@@ -53,6 +53,7 @@ def predict(model: nn.Module, image: NDArray[np.float32]) -> Prediction:
     without a spec, `DataError` for an image of another shape and for one that is too
     large for the memory.
 
+    >>> from nestgen.arch.spec import NestSpec
     >>> from nestgen.codegen.load import build
     >>> model = build(NestSpec(depth=2, widths=2, classes=3))
     >>> found = predict(model, np.zeros((3, 5, 7), np.float32))
@@ -82,6 +83,7 @@ def predict_file(model: nn.Module, path: str | os.PathLike[str]) -> Prediction:
     the network does not take, or is too large for the memory.
 
     >>> import tempfile
+    >>> from nestgen.arch.spec import NestSpec
     >>> from nestgen.codegen.load import build
     >>> path = tempfile.mkdtemp() + "/image.png"
     >>> Image.linear_gradient("L").resize((7, 5)).save(path)

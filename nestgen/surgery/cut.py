@@ -23,6 +23,7 @@ def prune(model: nn.Module, level: int | Iterable[int]) -> nn.Module:
     Raises `CutError` for a level that the model does not have, `SpecError` for a model
     that nestgen did not build.
 
+    >>> from nestgen.arch.spec import NestSpec
     >>> whole = build(NestSpec(depth=3, widths=2)).eval()
     >>> x = torch.ones(1, 3, 8, 8)
     >>> torch.equal(prune(whole, 2)(x), whole(x)["L2"])

@@ -12,7 +12,7 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     """A linear warm-up to `peak`, then a cosine to zero at the last of `steps`.
 
     >>> [round(learning_rate(step, 100, 1.0), 3) for step in (0, 4, 52, 99)]
-    [0.2, 1.0, 0.508, 0.0]
+    [0.2, 1.0, 0.492, 0.0]
     """
     warm = max(1, round(WARM_UP * steps))
     if step < warm:
