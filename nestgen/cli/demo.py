@@ -52,7 +52,7 @@ def run(folder: Folder, scale: Scale, seed: int, force: bool = False) -> Result:
         model = load(folder.model)
 
         _say(3, "measure every level, and choose the smallest that is enough")
-        report = levels.measure(model, f"{data}/val", scale.tolerance, scale.rounds)
+        report = levels.measure(model, splits[1], scale.tolerance, scale.rounds)
         for path in folder.plots:
             plot_levels(report, path)
         level = report.choice.level

@@ -11,14 +11,18 @@ import rich_click as click
 from nestgen.cli.device import device_option, load_on
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import nn
 
+    from nestgen.imaging.pairs import Pair
     from nestgen.training.levels import Report
 
 
 @click.command("levels")
 @click.argument("model")
 @click.option("--data", required=True, metavar="DIR", help="images/ and masks/.")
+@click.option("--val-fraction", type=float, help="Of DIR, as train split it.")
 @click.option("--tolerance", type=float, default=0.005, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=15, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True)
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 def command(
     model: str,
     data: str,
+    val_fraction: float | None,
     tolerance: float,
     rounds: int,
     batch_size: int,
@@ -40,7 +45,9 @@ def command(
     """Measure every level of MODEL on the images of DIR, and choose the smallest.
 
     The choice is the smallest level whose mean IoU is within the tolerance of the
-    best. The plot goes to MODEL-levels.png and .svg unless -o names others.
+    best. The plot goes to MODEL-levels.png and .svg unless -o names others; with
+    --json there is one only if -o names it. --val-fraction measures the images that
+    `train` with the same fraction validated on.
 
     Example: nestgen levels run/model.pt --data DATA/val
     """
@@ -49,12 +56,14 @@ def command(
     from nestgen.training.plot import check_suffix, plot_levels
 
     stem = Path(model).with_suffix("")
-    plots = plot or tuple(f"{stem}-levels{suffix}" for suffix in (".png", ".svg"))
+    usual = () if as_json else (f"{stem}-levels.png", f"{stem}-levels.svg")
+    plots = plot or usual
     for path in plots:
         check_suffix(path)
     refuse_existing(*plots, force=force)
     check_tolerance(tolerance)
-    report = measure(load_on(model, device), data, tolerance, rounds, batch_size)
+    pairs = val_pairs(data, val_fraction)
+    report = measure(load_on(model, device), pairs, tolerance, rounds, batch_size)
     if as_json:
         click.echo(json.dumps({**report.to_plain(), "plots": list(plots)}, indent=2))
     else:
@@ -65,17 +74,28 @@ def command(
         click.echo(f"wrote {', '.join(plots)}")
 
 
+def val_pairs(data: str, val_fraction: float | None) -> Sequence[Pair]:
+    """All images of a folder, or those of it that a fraction leaves to validate on."""
+    from nestgen.imaging.pairs import find_pairs, find_splits
+
+    return (
+        find_pairs(data) if val_fraction is None else find_splits(data, val_fraction)[1]
+    )
+
+
 def measure(
-    model: nn.Module, data: str, tolerance: float, rounds: int = 15, batch_size: int = 1
+    model: nn.Module,
+    pairs: Sequence[Pair],
+    tolerance: float,
+    rounds: int = 15,
+    batch_size: int = 1,
 ) -> Report:
     """Measure under a bar; both `levels` and `prune --level auto` do."""
     from nestgen.cli.progress import live_bar
     from nestgen.codegen.load import spec_of
-    from nestgen.imaging.pairs import find_pairs
     from nestgen.training.levels import measure_levels
     from nestgen.training.timing import WARM_UP
 
-    pairs = find_pairs(data)
     runs = (rounds + WARM_UP) * len(spec_of(model).heads)
     with live_bar() as bar:
         task = bar.add_task("measuring levels", total=len(pairs) + runs)
@@ -89,9 +109,9 @@ def measure(
         )
 
 
-def choose(model: nn.Module, data: str, tolerance: float | None) -> int:
+def choose(model: nn.Module, pairs: Sequence[Pair], tolerance: float | None) -> int:
     """The level that `levels` chooses; its reason goes to stderr."""
-    report = measure(model, data, 0.005 if tolerance is None else tolerance, rounds=1)
+    report = measure(model, pairs, 0.005 if tolerance is None else tolerance, rounds=1)
     click.echo(in_words(report), err=True)
     return report.choice.level
 

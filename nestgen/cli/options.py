@@ -72,6 +72,7 @@ def make_spec(options: dict[str, Any], **defaults: Any) -> NestSpec:
     from nestgen.arch.presets import PRESETS
     from nestgen.arch.spec import NestSpec, merge
     from nestgen.arch.specfile import read_fields
+    from nestgen.errors import SpecError
 
     given = {name: value for name, value in options.items() if value is not None}
     file, preset = given.pop("spec_file", None), given.pop("preset", "default")
@@ -85,7 +86,10 @@ def make_spec(options: dict[str, Any], **defaults: Any) -> NestSpec:
     block = {name: given.pop(name) for name in BLOCK if name in given}
     fields = merge(defaults, PRESETS[preset])
     fields = merge(fields, read_fields(file) if file else {})
-    return NestSpec(**merge(fields, {**given, "block": block} if block else given))
+    try:
+        return NestSpec(**merge(fields, {**given, "block": block} if block else given))
+    except SpecError as error:
+        raise SpecError(f"{file}: {error}" if file else str(error)) from error
 
 
 def _choice(words: Any) -> click.Choice[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.option("--level", required=True, metavar="K", help="2, say, or auto.")
 @click.option("--data", metavar="DIR", help="images/ and masks/ by which auto chooses.")
+@click.option("--val-fraction", type=float, help="Of DIR, as train split it.")
 @click.option("--tolerance", type=float, help="In IoU, of auto.  [0.005]")
 @click.option("-o", "--output", metavar="FILE", help="The network; model-L2.pt, say.")
 @click.option("--source", metavar="FILE", help="Its source; model_L2.py, say.")
@@ -28,6 +29,7 @@ def command(
     model: str,
     level: str,
     data: str | None,
+    val_fraction: float | None,
     tolerance: float | None,
     output: str | None,
     source: str | None,
@@ -50,7 +52,7 @@ def command(
 
     file = Path(model)
     whole = load(file)
-    kept = _level(level, whole, data, tolerance)
+    kept = _level(level, whole, data, val_fraction, tolerance)
     target = Path(output or file.with_name(f"{file.stem}-L{kept}{file.suffix}"))
     text = Path(source or target.with_name(f"{target.stem.replace('-', '_')}.py"))
     refuse_existing(target, text, force=force, keep=[file])
@@ -68,7 +70,11 @@ def command(
 
 
 def _level(
-    asked: str, model: nn.Module, data: str | None, tolerance: float | None
+    asked: str,
+    model: nn.Module,
+    data: str | None,
+    val_fraction: float | None,
+    tolerance: float | None,
 ) -> int:
     """The level that the text after `--level` stands for: 2, L2, or auto."""
     if (asked == "auto") != (data is not None) or (
@@ -76,9 +82,9 @@ def _level(
     ):
         raise click.UsageError("--level auto chooses by --data (and --tolerance)")
     if data is not None:
-        from nestgen.cli.levels import choose
+        from nestgen.cli.levels import choose, val_pairs
 
-        return choose(model, data, tolerance)
+        return choose(model, val_pairs(data, val_fraction), tolerance)
     try:
         return int(asked.removeprefix("L"))
     except ValueError:

@@ -43,8 +43,8 @@ class LevelWeight(click.ParamType[tuple[str, float]]):
 @click.argument("data")
 @spec_options
 @click.option("-o", "--output", metavar="RUN", default="run", show_default=True)
-@click.option("--val-fraction", type=float, help="Split one folder; 0.2, say.")
-@click.option("--epochs", type=int, help="Passes over the images.  [40]")
+@click.option("--val-fraction", type=float, help="Split one folder.  [0.2]")
+@click.option("--epochs", type=int, help="Passes, of 16 steps or more.  [40]")
 @click.option("--batch-size", type=int, help="Images a step.  [4]")
 @click.option(
     "--learning-rate", type=float, help="Its peak.  [0.003, without a norm 0.0003]"
@@ -90,10 +90,10 @@ def command(
         from nestgen.training.loop import saved_run
 
         spec, settings = saved_run(folder)
-        splits = find_splits(data, settings.val_fraction, settings.seed)
+        splits = find_splits(data, settings.val_fraction)
         check([*splits[0], *splits[1]])
     else:
-        splits = find_splits(data, given.get("val_fraction"), given.get("seed", 0))
+        splits = find_splits(data, given.get("val_fraction"))
         inventory = check([*splits[0], *splits[1]])
         spec = _spec(options, inventory)
         if deep_supervision is False:
@@ -128,9 +128,11 @@ def run(
     from nestgen.training.loop import train
 
     height, width = settings.patch
+    classes = "1 class" if spec.classes == 1 else f"{spec.classes} classes"
     headline = (
-        f"{spec.label}, {len(train_pairs)} images to train on, {len(val_pairs)} "
-        f"to validate, patches of {height}x{width}"
+        f"{spec.label}, {spec.in_channels} channels in, {classes}, "
+        f"{len(train_pairs)} images to train on, {len(val_pairs)} to validate, "
+        f"patches of {height}x{width}"
     )
     with LiveRun(headline, len(val_pairs)) as observer:
         outcome = train(

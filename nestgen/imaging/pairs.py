@@ -64,10 +64,10 @@ def find_splits(
     """The images to train on and those to validate on.
 
     These are `data/train` and `data/val`. Where there is no `train/`, or with
-    `val_fraction` (0.2 if not given), one folder is split by a hash of the seed
-    and the image's name: an image stays on its side whatever is added, but that
-    neither side is left empty. Raises `DataError` where that cannot be, or where
-    what is asked for is not there.
+    `val_fraction` (0.2 if not given), one folder is split: the images are ranked by
+    a hash of the seed and their names, and the first validate, that fraction of
+    them, at least one and not all. Added images move none past another. Raises
+    `DataError` where that cannot be, or where what is asked for is not there.
     """
     root = Path(data)
     train, val = root / "train", root / "val"
@@ -160,8 +160,8 @@ def _split(
 ) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
     if len(pairs) < 2:
         raise DataError(f"{pairs[0].image}: is alone; a split takes two images")
-    ranked = sorted(pairs, key=lambda pair: _position(pair.name, seed))
-    share = sum(_position(pair.name, seed) < fraction for pair in pairs)
+    ranked = sorted(pairs, key=lambda pair: _rank(pair.name, seed))
+    share = round(fraction * len(pairs))
     val = {pair.name for pair in ranked[: min(max(share, 1), len(pairs) - 1)]}
     return (
         tuple(pair for pair in pairs if pair.name not in val),
@@ -169,10 +169,9 @@ def _split(
     )
 
 
-def _position(name: str, seed: int) -> float:
-    """Where in [0, 1) a name falls, the same on every machine."""
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
+def _rank(name: str, seed: int) -> bytes:
+    """Where a name comes in a draw that is the same on every machine."""
+    return hashlib.sha256(f"{seed}/{name}".encode()).digest()
 
 
 def _dataset_in(folder: Path) -> Path | None:

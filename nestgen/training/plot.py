@@ -25,6 +25,7 @@ def plot_levels(report: Report, path: str | os.PathLike[str]) -> None:
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     suffix = check_suffix(path)
     with mpl.rc_context({"font.size": 10, "svg.hashsalt": "nestgen"}):
@@ -34,12 +35,16 @@ def plot_levels(report: Report, path: str | os.PathLike[str]) -> None:
         _panel(left, report, [1000 * level.seconds / batch for level in report.levels])
         left.set_xlabel(f"milliseconds per image of {height}x{width}")
         left.set_ylabel(f"IoU, mean over {report.images} images")
+        left.margins(x=0.12)
         left.set_xlim(left=0)
         _panel(right, report, [level.cost.parameters for level in report.levels])
         right.set_xlabel("parameters")
         right.set_xscale("log")
         right.margins(x=0.12)
+        right.xaxis.set_minor_formatter(NullFormatter())
         figure.suptitle(_headline(report), fontsize=11, color=INK)
+        meaning = "bars: 95 % interval of the difference to the best level"
+        figure.supxlabel(meaning, fontsize=8, color=OTHER)
         buffer = io.BytesIO()
         undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": None}
         figure.savefig(buffer, format=suffix[1:], dpi=160, metadata=undated[suffix])
