@@ -7,16 +7,14 @@ Cells out of focus and debris are no foreground.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from nestgen.files import write_whole
 from nestgen.imaging.masks import write_mask
+from nestgen.imaging.png import write_png
 
 Plane = NDArray[np.float64]
 
@@ -55,7 +53,7 @@ def write_cells(
             chance = np.random.default_rng((seed, place, index))
             image, mask = make_field(chance, side)
             name = f"{split}-{index + 1:02}.png"
-            write_whole(folder / split / "images" / name, _png(image))
+            write_png(folder / split / "images" / name, image)
             write_mask(folder / split / "masks" / name, mask, classes=1)
 
 
@@ -174,9 +172,3 @@ def _illumination(chance: np.random.Generator, side: int) -> Plane:
     y, x = np.mgrid[:side, :side] / side - chance.uniform(0.2, 0.8, (2, 1, 1))
     lit: Plane = np.exp(-chance.uniform(0.3, 1.0) * (x**2 + y**2))
     return lit
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +11,6 @@ from typing import Any
 import jinja2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from nestgen.codegen.environment import read_template
 from nestgen.demo.run import Folder, Labels, next_commands
@@ -20,6 +18,7 @@ from nestgen.files import write_whole
 from nestgen.imaging.masks import labels_for
 from nestgen.imaging.overlay import COLOURS, overlay
 from nestgen.imaging.pairs import Pair, load_labels
+from nestgen.imaging.png import write_png
 from nestgen.imaging.read import read_pixels
 from nestgen.surgery.proof import Proof
 from nestgen.training.levels import Report
@@ -157,21 +156,15 @@ def _picture_row(
     pair, truth = result.tests[index], _truth(result.tests[index])
     pixels = read_pixels(pair.image)
     plain = f"pictures/{pair.name}.png"
-    _write_picture(root / plain, overlay(pixels, np.zeros_like(truth)))
+    write_png(root / plain, overlay(pixels, np.zeros_like(truth)))
     levels = []
     for level, found in result.labels.items():
         path = f"pictures/{pair.name}-L{level}.png"
-        _write_picture(root / path, compare(pixels, found[index], truth))
+        write_png(root / path, compare(pixels, found[index], truth))
         iou = f"{scores[level].iou[index]:.2f}"
         kept = level == result.report.choice.level
         levels.append({"name": f"L{level}", "path": path, "iou": iou, "kept": kept})
     return {"name": pair.name, "path": plain, "levels": levels}
-
-
-def _write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
-    write_whole(path, buffer.getvalue())
 
 
 def _truth(pair: Pair) -> NDArray[np.uint8]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,11 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from nestgen.errors import DataError, OutputError
-from nestgen.files import write_whole
 from nestgen.imaging.picture import open_picture
+from nestgen.imaging.png import write_png
 
 MAX_CLASSES = 64
 
@@ -62,9 +60,7 @@ def write_mask(
     if classes == 1 or (classes is None and largest <= 1):
         indices = np.where(indices != 0, 255, 0)
     grey = indices.astype(np.uint8 if indices.max() <= 255 else np.uint16)
-    buffer = io.BytesIO()
-    Image.fromarray(grey).save(buffer, "PNG")
-    write_whole(path, buffer.getvalue())
+    write_png(path, grey)
 
 
 def classes_of(values: Iterable[int]) -> int:

@@ -13,7 +13,6 @@ import numpy as np
 import tifffile
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from nestgen.codegen.load import spec_of
@@ -22,6 +21,7 @@ from nestgen.files import write_whole
 from nestgen.imaging.overlay import overlay
 from nestgen.imaging.pad import pad
 from nestgen.imaging.pairs import size_text
+from nestgen.imaging.png import write_png
 from nestgen.imaging.read import read_image, read_pixels
 from nestgen.surgery.modes import eval_mode
 from nestgen.training.outputs import by_level, probabilities, to_labels
@@ -83,6 +83,7 @@ def predict_file(model: nn.Module, path: str | os.PathLike[str]) -> Prediction:
     the network does not take, or is too large for the memory.
 
     >>> import tempfile
+    >>> from PIL import Image
     >>> from nestgen.arch.spec import NestSpec
     >>> from nestgen.codegen.load import build
     >>> path = tempfile.mkdtemp() + "/image.png"
@@ -127,16 +128,15 @@ def write_overlay(
     labels, or is too large for the memory.
 
     >>> import tempfile
+    >>> from PIL import Image
     >>> folder = tempfile.mkdtemp()
     >>> Image.new("RGB", (7, 5)).save(folder + "/a.png")
     >>> write_overlay(folder + "/b.png", folder + "/a.png", np.ones((5, 7), int))
     >>> read_pixels(folder + "/b.png").shape
     (3, 5, 7)
     """
-    buffer = io.BytesIO()
     with _enough_memory(f"{os.fspath(image)}: {size_text(labels.shape)} pixels"):
-        Image.fromarray(overlay(read_pixels(image), labels)).save(buffer, "PNG")
-    write_whole(path, buffer.getvalue())
+        write_png(path, overlay(read_pixels(image), labels))
 
 
 def _first(batch: Tensor) -> NDArray[Any]:
