@@ -16,6 +16,7 @@ def write_png(path: str | os.PathLike[str], pixels: NDArray[Any]) -> None:
     """Write uint8 or uint16 `[H, W]`, or uint8 `[H, W, 3]`, whole or not at all.
 
     >>> import tempfile
+    >>> import numpy as np
     >>> from nestgen.imaging.read import read_pixels
     >>> path = tempfile.mkdtemp() + "/a.png"
     >>> write_png(path, np.zeros((2, 3), np.uint8))
