@@ -34,9 +34,10 @@ def run(folder: Folder, scale: Scale, seed: int, force: bool = False) -> Result:
     from nestgen.cli import levels, train
     from nestgen.demo.cells import write_cells
     from nestgen.demo.page import Result, write_page
-    from nestgen.demo.run import label_images, one_thread, write_cut, write_masks
+    from nestgen.demo.run import label_images, one_thread, write_masks
     from nestgen.drawing import draw
     from nestgen.imaging.pairs import find_pairs, find_splits
+    from nestgen.surgery.write import write_cut
     from nestgen.training.plot import plot_levels
 
     folder.check(force)
@@ -58,7 +59,7 @@ def run(folder: Folder, scale: Scale, seed: int, force: bool = False) -> Result:
         level = report.choice.level
 
         _say(4, f"cut the network at L{level}, and prove the cut")
-        proof = write_cut(model, level, folder)
+        proof = write_cut(model, level, folder.cut(level), folder.source(level))
 
         _say(5, "predict the test images, draw the network, write the page")
         tests = find_pairs(folder.data / "test")

@@ -44,11 +44,9 @@ def command(
 
     Example: nestgen prune run/model.pt --level 2
     """
-    from nestgen.checkpoint import load, save
-    from nestgen.codegen.source import source as source_of
-    from nestgen.files import refuse_existing, write_whole
-    from nestgen.surgery.cut import prune
-    from nestgen.surgery.proof import prove
+    from nestgen.checkpoint import load
+    from nestgen.files import refuse_existing
+    from nestgen.surgery.write import write_cut
 
     file = Path(model)
     whole = load(file)
@@ -56,10 +54,7 @@ def command(
     target = Path(output or file.with_name(f"{file.stem}-L{kept}{file.suffix}"))
     text = Path(source or target.with_name(f"{target.stem.replace('-', '_')}.py"))
     refuse_existing(target, text, force=force, keep=[file])
-    small = prune(whole, kept)
-    proof = prove(whole, small, kept)
-    save(small, target)
-    write_whole(text, source_of(small.spec))  # type: ignore[arg-type]
+    proof = write_cut(whole, kept, target, text)
     bytes_of = [path.stat().st_size for path in (file, target)]
     if as_json:
         written = {"checkpoint": str(target), "source": str(text)}

@@ -13,17 +13,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nestgen.arch.spec import NestSpec
-from nestgen.checkpoint import save
 from nestgen.codegen.load import spec_of
-from nestgen.codegen.source import source
 from nestgen.demo.cells import SIDE, SPLITS
 from nestgen.errors import OutputError
-from nestgen.files import write_whole
 from nestgen.imaging.masks import write_mask
 from nestgen.imaging.pairs import Pair
 from nestgen.inference.predict import predict_file, write_overlay
 from nestgen.surgery.cut import prune
-from nestgen.surgery.proof import Proof, prove
 from nestgen.training.settings import Settings
 
 Labels = NDArray[Any]
@@ -119,15 +115,6 @@ class Folder:
             raise OutputError(f"{self.path}: is a file; the demo goes into a folder")
         if not force and self.path.is_dir() and any(self.path.iterdir()):
             raise OutputError(f"{self.path}: is not empty; --force writes into it")
-
-
-def write_cut(model: nn.Module, level: int, folder: Folder) -> Proof:
-    """Cut `model` at `level`, prove the cut, then write its checkpoint and source."""
-    small = prune(model, level)
-    proof = prove(model, small, level)
-    save(small, folder.cut(level))
-    write_whole(folder.source(level), source(spec_of(small)))
-    return proof
 
 
 def label_images(model: nn.Module, pairs: Sequence[Pair]) -> dict[int, list[Labels]]:

@@ -74,7 +74,7 @@ def test_nothing_is_written_where_the_proof_fails(
     def fail(*arguments: Any) -> None:
         raise CutError("not the same")
 
-    monkeypatch.setattr("nestgen.surgery.proof.prove", fail)
+    monkeypatch.setattr("nestgen.surgery.write.prove", fail)
     assert str(raised(run(file, "--level", 2))) == "not the same"
     assert list(file.parent.iterdir()) == [file]
 
