@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nestgen.arch.block import Block as Block
+    from nestgen.arch.families import register as register
     from nestgen.arch.graph import NestGraph as NestGraph
     from nestgen.arch.spec import NestSpec as NestSpec
     from nestgen.checkpoint import load as load
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Block": "nestgen.arch.block",
     "NestGraph": "nestgen.arch.graph",
     "NestSpec": "nestgen.arch.spec",
     "NestgenError": "nestgen.errors",
@@ -34,11 +37,13 @@ _HOMES = {
     "predict": "nestgen.inference.predict",
     "prune": "nestgen.surgery.cut",
     "save": "nestgen.checkpoint",
+    "register": "nestgen.arch.families",
     "source": "nestgen.codegen.source",
     "train": "nestgen.training.loop",
 }
 
 __all__ = [
+    "Block",
     "NestGraph",
     "NestSpec",
     "NestgenError",
@@ -47,6 +52,7 @@ __all__ = [
     "load",
     "predict",
     "prune",
+    "register",
     "save",
     "source",
     "train",

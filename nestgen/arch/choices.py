@@ -10,16 +10,54 @@ from typing import Literal
 
 MAX_DEPTH = 12
 
-Up = Literal["transpose", "bilinear", "bilinear-aligned", "nearest"]
-"""Transposed 2x2 convolution; bilinear without or with align_corners; nearest."""
+Dims = Literal[1, 2, 3]
+"""Spatial axes: signals [N, C, L], images [N, C, H, W], volumes [N, C, D, H, W]."""
 
-Norm = Literal["batch", "instance", "group", "none"]
+AXES: dict[int, tuple[str, ...]] = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
 
-Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu"]
+Up = Literal[
+    "transpose",
+    "nearest",
+    "linear",
+    "linear-aligned",
+    "bilinear",
+    "bilinear-aligned",
+    "trilinear",
+    "trilinear-aligned",
+    "pixel-shuffle",
+    "pixel-shuffle-blur",
+]
+"""Transposed convolution; interpolation, of the number of axes, without or with
+align_corners; sub-pixel convolution, plain or smoothed."""
+
+LINEAR: dict[int, str] = {1: "linear", 2: "bilinear", 3: "trilinear"}
+"""The linear interpolation of so many axes."""
+
+LEARNED_UPS = ("transpose", "pixel-shuffle", "pixel-shuffle-blur")
+"""Those that have weights and choose their number of channels."""
+
+BlockKind = Literal[
+    "double",
+    "double-preact",
+    "residual",
+    "separable",
+    "inverted",
+    "convnext",
+]
+
+Norm = Literal["batch", "instance", "group", "layer", "none"]
+"""`layer` norms over the channels of each pixel alone, as in ConvNeXt."""
+
+Activation = Literal[
+    "relu", "leaky_relu", "relu6", "elu", "selu", "gelu", "silu", "mish", "hardswish"
+]
+
+Skip = Literal["plain", "se", "gate"]
+"""As it is; weighed by channel (Hu et al., 2018); by pixel (Oktay et al., 2018)."""
 
 Concat = Literal["up-first", "up-last", "up-first-newest"]
 """The up-sampled input, then the skips from the oldest (the paper); the skips from the
 oldest, then the up-sampled input; the up-sampled input, then the skips from the
 newest."""
 
-PresetName = Literal["default", "zhou2018"]
+PresetName = Literal["default", "zhou2018", "phone", "convnext"]

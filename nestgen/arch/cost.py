@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
-from nestgen.arch.graph import NestGraph, Node
+from nestgen.arch.blocks import BLOCKS, single
+from nestgen.arch.choices import LEARNED_UPS
+from nestgen.arch.graph import Edge, NestGraph, Node
+from nestgen.arch.layers import Convolution, Layer, Named, Normalisation
+from nestgen.arch.skips import gate_channels, squeezed
 from nestgen.errors import SpecError
 
 FLOAT = 4
 INT64 = 8
+USUAL_SIDE = {1: 4096, 2: 256, 3: 64}
+"""Of the input whose cost is told unless another is asked for, by number of axes."""
 
 
 @dataclass(frozen=True)
@@ -32,33 +40,54 @@ class Cost:
         return Cost(*(getattr(self, name) + getattr(other, name) for name in names))
 
 
-def node_cost(graph: NestGraph, node: Node, size: tuple[int, int]) -> Cost:
-    """The cost of X[i,j] with the up-sampling into it, at an input of `size` (H, W).
+def node_cost(graph: NestGraph, node: Node, size: tuple[int, ...]) -> Cost:
+    """The cost of X[i,j] with what stands on the edges into it, at an input of `size`.
 
-    Raises `SpecError` unless H and W are multiples of 2^depth.
+    Raises `SpecError` unless the sides are multiples of `graph.multiples`.
     """
-    pixels = _pixels(graph, node.i, size)
-    width, block = graph.width(node), graph.spec.block
-    cost = Cost(activation_bytes=FLOAT * width * pixels)
-    for channels in (graph.in_channels(node), width):
-        cost += _convolution(9 * channels * width, width * block.bias, pixels)
-        cost += _norm(graph, width)
-    for edge in graph.inputs(node):
-        if edge.kind == "up" and graph.spec.up == "transpose":
-            low = graph.width(edge.source)
-            cost += _convolution(4 * low * width, width, pixels // 4)
-    return cost
+    _check(graph, size)
+    i, c = graph.in_channels(node), graph.width(node)
+    if graph.full_scale and node.j:
+        layers = single(i, c)
+    else:
+        block = graph.spec.block
+        layers = BLOCKS[block.kind].layers(i, c, block.expansion)
+    pixels = math.prod(graph.size_at(node.i, size))
+    cost = Cost(activation_bytes=FLOAT * c * pixels)
+    cost += _layers_cost(graph, layers, node.i, pixels)
+    return sum((edge_cost(graph, edge, size) for edge in graph.inputs(node)), cost)
 
 
-def head_cost(graph: NestGraph, size: tuple[int, int]) -> Cost:
-    """The cost of one head, a 1x1 convolution with bias on X[0,k]."""
-    pixels, classes = _pixels(graph, 0, size), graph.spec.classes
-    cost = _convolution(graph.spec.widths[0] * classes, classes, pixels)
-    return cost + Cost(activation_bytes=FLOAT * classes * pixels)
+def edge_cost(graph: NestGraph, edge: Edge, size: tuple[int, ...]) -> Cost:
+    """The cost of what is learned on the way of one edge."""
+    i, c, row = graph.width(edge.source), graph.channels(edge), edge.target.i
+    here = math.prod(graph.size_at(row, size))
+    if graph.full_scale and edge.target.j:
+        return _layers_cost(graph, single(i, c), row, here)
+    if edge.kind == "up":
+        return _up_cost(graph, edge, math.prod(graph.size_at(edge.source.i, size)))
+    if edge.kind == "skip" and graph.spec.skip == "se":
+        inner = squeezed(c)
+        return _convolution(c * inner, inner, 1) + _convolution(inner * c, c, 1)
+    if edge.kind == "skip" and graph.spec.skip == "gate":
+        return _gate_cost(graph, edge, here)
+    return Cost()
 
 
-def graph_cost(graph: NestGraph, size: tuple[int, int]) -> Cost:
-    """The cost of a whole network at an input of `size` (H, W).
+def head_cost(graph: NestGraph, level: int, size: tuple[int, ...]) -> Cost:
+    """The cost of the head of `level`: a 1x1 convolution with bias on its node.
+
+    Of UNet 3+ it is one of the row's kernel size, and its logits are up-sampled.
+    """
+    node, classes = graph.head(level), graph.spec.classes
+    volume = math.prod(graph.spec.kernel_size(node.i)) if graph.full_scale else 1
+    pixels = math.prod(graph.size_at(node.i, size))
+    cost = _convolution(volume * graph.width(node) * classes, classes, pixels)
+    return cost + Cost(activation_bytes=FLOAT * classes * math.prod(size))
+
+
+def graph_cost(graph: NestGraph, size: tuple[int, ...]) -> Cost:
+    """The cost of a whole network at an input of `size`.
 
     >>> from nestgen.arch.spec import NestSpec
     >>> paper = NestGraph(NestSpec.preset("zhou2018", in_channels=1))
@@ -68,12 +97,12 @@ def graph_cost(graph: NestGraph, size: tuple[int, int]) -> Cost:
     '511,105'
     """
     nodes = [node_cost(graph, node, size) for node in graph.nodes]
-    heads = [head_cost(graph, size)] * len(graph.levels)
+    heads = [head_cost(graph, level, size) for level in graph.levels]
     return sum(nodes + heads, start=Cost())
 
 
-def level_costs(graph: NestGraph, size: tuple[int, int]) -> dict[int, Cost]:
-    """What each level costs with its own head alone, at an input of `size` (H, W).
+def level_costs(graph: NestGraph, size: tuple[int, ...]) -> dict[int, Cost]:
+    """What each level costs with its own head alone, at an input of `size`.
 
     >>> from nestgen.arch.spec import NestSpec
     >>> costs = level_costs(NestGraph(NestSpec.preset("zhou2018")), (96, 96))
@@ -81,34 +110,109 @@ def level_costs(graph: NestGraph, size: tuple[int, int]) -> dict[int, Cost]:
     ['0.12', '0.30', '0.59', '1.00']
     """
     costs = {node: node_cost(graph, node, size) for node in graph.nodes}
-    head = head_cost(graph, size)
     return {
-        k: sum((costs[node] for node in graph.needed(k)), start=head)
+        k: sum(
+            (costs[node] for node in graph.needed(k)), start=head_cost(graph, k, size)
+        )
         for k in graph.levels
     }
 
 
-def default_size(depth: int) -> tuple[int, int]:
-    """256 x 256, or the smallest square that a deeper network takes.
+def default_size(graph: NestGraph) -> tuple[int, ...]:
+    """The usual size of an input, or the next that the network takes unpadded.
 
-    >>> default_size(4), default_size(10)
-    ((256, 256), (1024, 1024))
+    >>> from nestgen.arch.spec import NestSpec
+    >>> [default_size(NestGraph(NestSpec(depth=depth))) for depth in (4, 10)]
+    [(256, 256), (1024, 1024)]
     """
-    side = max(256, 2**depth)
-    return side, side
+    usual = USUAL_SIDE[graph.spec.dims]
+    return tuple(-(-usual // by) * by for by in graph.multiples)
 
 
-def _pixels(graph: NestGraph, row: int, size: tuple[int, int]) -> int:
-    multiple = 2**graph.depth
-    if any(side < 1 or side % multiple for side in size):
-        text = "x".join(str(side) for side in size)
-        raise SpecError(f"size: {text} is not allowed, multiples of {multiple}")
-    return (size[0] >> row) * (size[1] >> row)
+def fitting_size(graph: NestGraph, size: tuple[int, ...]) -> tuple[int, ...]:
+    """A size as it was given, one number standing for all sides.
+
+    Raises `SpecError` unless it is one that the network takes unpadded.
+    """
+    whole = full_size(size, graph.spec.dims)
+    _check(graph, whole)
+    return whole
+
+
+def full_size(size: tuple[int, ...], dims: int) -> tuple[int, ...]:
+    """One number stands for all sides; `SpecError` for neither one nor `dims` of them.
+
+    >>> full_size((64,), 3)
+    (64, 64, 64)
+    """
+    whole = size * dims if len(size) == 1 else size
+    if len(whole) != dims:
+        text = "x".join(map(str, size))
+        raise SpecError(f"size: {text} is not allowed, {dims} sides or one for all")
+    return whole
+
+
+def _check(graph: NestGraph, size: tuple[int, ...]) -> None:
+    pairs = list(zip(full_size(size, graph.spec.dims), graph.multiples, strict=True))
+    if any(side < 1 or side % by for side, by in pairs):
+        text, by = "x".join(map(str, size)), set(graph.multiples)
+        allowed = by.pop() if len(by) == 1 else "x".join(map(str, graph.multiples))
+        raise SpecError(f"size: {text} is not allowed, multiples of {allowed}")
+
+
+def _layers_cost(
+    graph: NestGraph, layers: Iterable[Layer], row: int, pixels: int
+) -> Cost:
+    volume = math.prod(graph.spec.kernel_size(row))
+    cost = Cost()
+    for layer in layers:
+        if isinstance(layer, Convolution):
+            i, c = _number(layer.inputs), _number(layer.outputs)
+            weights = c * (1 if layer.depthwise else i)
+            weights *= 1 if layer.pointwise else volume
+            biased = graph.spec.block.bias if layer.bias is None else layer.bias
+            cost += _convolution(weights, c * biased, pixels)
+        elif isinstance(layer, Normalisation):
+            cost += _norm(graph, _number(layer.channels))
+        else:
+            cost += _numbers(_number(layer.channels))
+    return cost
+
+
+def _number(channels: int | Named) -> int:
+    """Channels of a rule that was asked with numbers."""
+    assert isinstance(channels, int)
+    return channels
+
+
+def _up_cost(graph: NestGraph, edge: Edge, below: int) -> Cost:
+    """Of the way up from `below` pixels."""
+    i, c, row = graph.width(edge.source), graph.channels(edge), edge.target.i
+    spec, times = graph.spec, math.prod(graph.scale(edge.source.i, row))
+    if spec.up == "transpose":
+        return _convolution(times * i * c, c, below)
+    if spec.up in LEARNED_UPS:
+        volume = math.prod(spec.kernel_size(row))
+        return _convolution(volume * i * c * times, c * times, below)
+    return _convolution(i * c, c, below) if i != c else Cost()
+
+
+def _gate_cost(graph: NestGraph, edge: Edge, here: int) -> Cost:
+    """Of Oktay's gate: all of it at the resolution of the row below."""
+    gating = next(e.source for e in graph.inputs(edge.target) if e.kind == "up")
+    times = math.prod(graph.scale(gating.i, edge.target.i))
+    c, inner = graph.channels(edge), gate_channels(graph.channels(edge))
+    parts = ((times * c * inner, 0), (graph.width(gating) * inner, inner), (inner, 1))
+    costs = (_convolution(w, b, here // times) for w, b in parts)
+    return sum(costs, start=Cost())
 
 
 def _convolution(weights: int, biases: int, pixels: int) -> Cost:
-    parameters = weights + biases
-    return Cost(parameters, weights * pixels, weight_bytes=FLOAT * parameters)
+    return _numbers(weights + biases) + Cost(macs=weights * pixels)
+
+
+def _numbers(parameters: int) -> Cost:
+    return Cost(parameters, weight_bytes=FLOAT * parameters)
 
 
 def _norm(graph: NestGraph, width: int) -> Cost:
@@ -116,4 +220,4 @@ def _norm(graph: NestGraph, width: int) -> Cost:
     if graph.spec.block.norm == "none":
         return Cost()
     statistics = 2 * FLOAT * width + INT64 if graph.spec.block.norm == "batch" else 0
-    return Cost(parameters=2 * width, weight_bytes=2 * FLOAT * width + statistics)
+    return _numbers(2 * width) + Cost(weight_bytes=statistics)

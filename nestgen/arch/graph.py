@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable
 from functools import cached_property
-from typing import Literal, NamedTuple
 
 import networkx as nx
 
+from nestgen.arch.choices import LEARNED_UPS
 from nestgen.arch.families import FAMILIES
+from nestgen.arch.grid import Edge as Edge
+from nestgen.arch.grid import EdgeKind as EdgeKind
+from nestgen.arch.grid import Node as Node
+from nestgen.arch.inputs import ancestors, head_nodes
 from nestgen.arch.spec import NestSpec
-
-EdgeKind = Literal["down", "up", "skip"]
-
-
-class Node(NamedTuple):
-    """X[i,j]: row i has resolution 1/2^i, column j counts along the skip pathway."""
-
-    i: int
-    j: int
-
-    @property
-    def name(self) -> str:
-        """How code and state dicts call it.
-
-        >>> Node(0, 3).name
-        'x0_3'
-        """
-        return f"x{self.i}_{self.j}"
-
-
-class Edge(NamedTuple):
-    """`source` feeds `target`: `down` pools, `up` up-samples, `skip` is as it is."""
-
-    source: Node
-    target: Node
-    kind: EdgeKind
 
 
 class NestGraph:
@@ -52,45 +31,86 @@ class NestGraph:
 
     def __init__(self, spec: NestSpec) -> None:
         self.spec = spec
-        whole = nx.DiGraph()
-        for node in _triangle(spec.depth):
-            whole.add_node(node)
-            for edge in _inputs(spec, node):
-                whole.add_edge(edge.source, edge.target, kind=edge.kind)
-        needed = _needed(whole, spec.heads) if spec.trim else set(whole)
-        self.dag: nx.DiGraph[Node] = nx.freeze(whole.subgraph(needed).copy())
+        self._inputs = spec.inputs
+        self._widths = dict(spec.node_widths)
+        dag: nx.DiGraph[Node] = nx.DiGraph()
+        dag.add_nodes_from(self._inputs)
+        for node in self._inputs:
+            for edge in self.inputs(node):
+                dag.add_edge(edge.source, edge.target, kind=edge.kind)
+        self.dag = nx.freeze(dag)
 
     @property
     def depth(self) -> int:
-        """d: the row of the deepest node, X[d,0]."""
+        """d: the row of the deepest node."""
         return self.spec.depth
 
     @property
     def levels(self) -> tuple[int, ...]:
-        """The levels that have a head: k stands for X[0,k]."""
+        """The levels that have a head."""
         return self.spec.heads
+
+    @property
+    def full_scale(self) -> bool:
+        """Whether edges may span rows, each with a convolution of its own."""
+        return FAMILIES[self.spec.family].full_scale
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """All nodes in topological order, by anti-diagonals i+j, each from below."""
-        return tuple(node for node in _triangle(self.depth) if node in self.dag)
+        order = nx.lexicographical_topological_sort(
+            self.dag, key=lambda node: (node.i + node.j, node.j)
+        )
+        return tuple(order)
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:
         """All edges, by target and then in the order of the concatenation."""
         return tuple(edge for node in self.nodes for edge in self.inputs(node))
 
+    @cached_property
+    def multiples(self) -> tuple[int, ...]:
+        """What each side of an input is a multiple of, where nothing is padded.
+
+        >>> NestGraph(NestSpec(depth=4)).multiples
+        (16, 16)
+        """
+        return self.scale(self.depth)
+
+    def scale(self, row: int, above: int = 0) -> tuple[int, ...]:
+        """How much coarser `row` is than the row `above` it, on each axis.
+
+        >>> NestGraph(NestSpec(depth=3, dims=3, strides=[[1, 2, 2], 2, 2])).scale(2)
+        (2, 4, 4)
+        """
+        steps = (self.spec.stride(i) for i in range(above + 1, row + 1))
+        return tuple(map(math.prod, zip((1,) * self.spec.dims, *steps, strict=True)))
+
+    def size_at(self, row: int, size: tuple[int, ...]) -> tuple[int, ...]:
+        """The size of `row` for an input of `size`, a multiple of `multiples`."""
+        scale = self.scale(row)
+        return tuple(side // by for side, by in zip(size, scale, strict=True))
+
+    def head(self, level: int) -> Node:
+        """The node on which the head of `level` stands: X[0,k], of UNet 3+ X[d-k,k]."""
+        return head_nodes(self.spec.family, self.depth, [level])[level]
+
     def needed(self, level: int) -> frozenset[Node]:
-        """The nodes of the level: X[0,k] and all that it depends on."""
-        return frozenset(_needed(self.dag, [level]))
+        """The nodes of the level: its head's node and all that it depends on."""
+        return frozenset(ancestors(self._inputs, [self.head(level)]))
 
     def inputs(self, node: Node) -> tuple[Edge, ...]:
         """The edges into `node`, in the order in which it concatenates them."""
-        return tuple(_inputs(self.spec, node))
+        return tuple(Edge(source, node) for source in self._inputs[node])
 
     def width(self, node: Node) -> int:
-        """Channels of X[i,j]: those of its row."""
-        return self.spec.widths[node.i]
+        """Channels of X[i,j]: those of its row, or of its own.
+
+        Where edges are full-scale, a decoder node has as many as its edges bring.
+        """
+        if self.full_scale and node.j:
+            return self.in_channels(node)
+        return self._widths.get(node.name, self.spec.widths[node.i])
 
     def in_channels(self, node: Node) -> int:
         """Channels that X[i,j] reads, concatenated.
@@ -103,40 +123,20 @@ class NestGraph:
         return sum(self.channels(edge) for edge in self.inputs(node))
 
     def channels(self, edge: Edge) -> int:
-        """Channels that arrive over `edge`; a transposed convolution changes them."""
-        learned = edge.kind == "up" and self.spec.up == "transpose"
-        return self.width(edge.target if learned else edge.source)
+        """Channels that arrive over `edge`; what is learned on the way changes them."""
+        spec, row = self.spec, edge.target.i
+        if self.full_scale and edge.target.j:
+            return spec.widths[0]
+        if edge.kind == "up" and spec.up_widths is not None:
+            return spec.up_widths[row]
+        if edge.kind == "up" and spec.up in LEARNED_UPS:
+            return spec.widths[row]
+        return self.width(edge.source)
 
     def level(self, k: int) -> NestGraph:
-        """What X[0,k] depends on, with the head Lk alone."""
+        """What the head Lk depends on, with that head alone."""
         return self.cut([k])
 
     def cut(self, levels: Iterable[int]) -> NestGraph:
         """What the heads of `levels` depend on; `CutError` for one without a head."""
         return NestGraph(self.spec.cut(levels))
-
-
-def _triangle(depth: int) -> Iterator[Node]:
-    for diagonal in range(depth + 1):
-        for j in range(diagonal + 1):
-            yield Node(diagonal - j, j)
-
-
-def _inputs(spec: NestSpec, node: Node) -> list[Edge]:
-    i, j = node
-    if j == 0:
-        return [Edge(Node(i - 1, 0), node, "down")] if i else []
-    columns = FAMILIES[spec.family].skips(j)
-    skips = [Edge(Node(i, k), node, "skip") for k in columns]
-    up = [Edge(Node(i + 1, j - 1), node, "up")]
-    orders = {
-        "up-first": up + skips,
-        "up-last": skips + up,
-        "up-first-newest": up + skips[::-1],
-    }
-    return orders[spec.concat]
-
-
-def _needed(dag: nx.DiGraph[Node], levels: Iterable[int]) -> set[Node]:
-    outputs = [Node(0, level) for level in levels]
-    return set(outputs).union(*(nx.ancestors(dag, node) for node in outputs))

@@ -12,6 +12,12 @@ paper's.
 `zhou2018` is the recipe of the authors' released code for UNet++ (Zhou et al., DLMIA
 2018): 32 channels in row 0, convolutions with a bias, ReLU, dropout 0.5 after each, no
 norm, transposed up-sampling, the up-sampled input first in the concatenation.
+
+`phone` is for small devices: depthwise separable convolutions, ReLU6, and nearest
+up-sampling, all of which integer runtimes have.
+
+`convnext` has the block of ConvNeXt as its authors give it (Liu et al., 2022): 7x7
+depthwise, layer norm, GELU, four times the channels inside.
 """
 
 from __future__ import annotations
@@ -23,4 +29,14 @@ from nestgen.arch.choices import PresetName
 PRESETS: dict[PresetName, dict[str, Any]] = {
     "default": {},
     "zhou2018": {"widths": 32, "block": {"norm": "none", "bias": True, "dropout": 0.5}},
+    "phone": {"up": "nearest", "block": {"kind": "separable", "activation": "relu6"}},
+    "convnext": {
+        "kernel_sizes": 7,
+        "block": {
+            "kind": "convnext",
+            "norm": "layer",
+            "activation": "gelu",
+            "bias": True,
+        },
+    },
 }

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from nestgen.arch.choices import (
-    MAX_DEPTH,
-    Activation,
-    Concat,
-    Norm,
-    PresetName,
-    Up,
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
 )
-from nestgen.arch.families import FAMILIES, FamilyName
+
+from nestgen.arch.block import Block as Block
+from nestgen.arch.choices import MAX_DEPTH, Concat, Dims, PresetName, Skip, Up
+from nestgen.arch.complete import complete
+from nestgen.arch.conflicts import conflicts
+from nestgen.arch.families import FAMILIES, FamilyName, Inputs
+from nestgen.arch.inputs import ancestors, head_nodes, inputs_of
 from nestgen.arch.presets import PRESETS
+from nestgen.arch.rows import LARGEST, check, per_row
 from nestgen.errors import CutError, SpecError
 
 Channels = Annotated[int, Field(ge=1, le=4096)]
 Width = Annotated[int, Field(ge=1, le=2**20)]
 Level = Annotated[int, Field(ge=1, le=MAX_DEPTH)]
-
-_STRICT = ConfigDict(frozen=True, strict=True, extra="forbid")
-_TAKEN = {"Node", "Tensor", *dir(builtins)}
+NodeName = Annotated[str, Field(max_length=6)]
+_ENTRY: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": LARGEST}
+_AXES = {"type": "array", "items": _ENTRY, "minItems": 1, "maxItems": 3}
+_ROWS = {"type": "array", "items": {"anyOf": [_ENTRY, _AXES]}}
+ByRow = Annotated[
+    Any, PlainValidator(check), WithJsonSchema({"anyOf": [_ENTRY, _ROWS]})
+]
+"""A `PerRow`, checked by rows.py and not by pydantic, which would speak of unions."""
 
 
 def _or_one(schema: dict[str, Any]) -> None:
@@ -35,31 +45,26 @@ def _or_one(schema: dict[str, Any]) -> None:
     schema["description"] = "one for each row, or row 0's, which doubles by row"
 
 
-class Block(BaseModel):
-    """What a node does with its input: two of [3x3 convolution, norm, activation].
-
-    Dropout, where there is any, follows each activation.
-
-    >>> Block(norm="group", groups=4).bias
-    False
-    """
-
-    model_config = _STRICT
-
-    norm: Norm = "batch"
-    activation: Activation = "relu"
-    dropout: float = Field(default=0.0, ge=0, lt=1, allow_inf_nan=False)
-    bias: bool = False
-    groups: int = Field(default=8, ge=1, le=4096, description="of norm 'group'")
+def _known(family: str) -> str:
+    if family not in FAMILIES:
+        *some, last = (repr(name) for name in FAMILIES)
+        raise ValueError(f"{', '.join(some)} or {last}")
+    return family
 
 
 class NestSpec(BaseModel):
     """A nested U-Net (Zhou et al., 2018): everything needed to write its source.
 
-    `widths` is given as the width of row 0, which doubles from row to row, or as one
-    width for each of the depth+1 rows. `heads` are the levels that have an output, by
-    default all of them, and of a plain U-Net the last. `trim` leaves out the nodes
-    that no head depends on, as a cut does; a plain U-Net is trimmed by definition.
+    Rows count from the full resolution, 0, to the deepest, `depth`. `widths` are given
+    as the width of row 0, which doubles from row to row, or as one width for each row;
+    `node_widths` are the exceptions, by node. `strides` lead from each row to the next,
+    and `kernel_sizes` are those of the nodes of each row: one number for all, or one
+    for each row, and that a number or one for each axis. `heads` are the levels that
+    have an output, by default all of them, and of a plain U-Net the last. `trim` leaves
+    out the nodes that no head depends on, as a cut does; a plain U-Net is trimmed by
+    definition. `edges` are those of the family `custom`, inputs in the order of the
+    concatenation. `up_widths` are the channels that arrive in each row from the one
+    below. `pad` lets the network take any size.
 
     Raises `SpecError`, one line with every field that is wrong and what it may be.
 
@@ -69,23 +74,40 @@ class NestSpec(BaseModel):
     >>> NestSpec(depth=0, up="cubic")
     Traceback (most recent call last):
     nestgen.errors.SpecError: depth: 0 is not allowed, greater than or equal to 1; \
-up: 'cubic' is not allowed, 'transpose', 'bilinear', 'bilinear-aligned' or 'nearest'
+up: 'cubic' is not allowed, 'transpose', 'nearest', 'linear', 'linear-aligned', \
+'bilinear', 'bilinear-aligned', 'trilinear', 'trilinear-aligned', 'pixel-shuffle' or \
+'pixel-shuffle-blur'
     """
 
-    model_config = _STRICT
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
-    family: FamilyName = "unet++"
+    family: Annotated[
+        str,
+        AfterValidator(_known),
+        Field(json_schema_extra={"enum": list(get_args(FamilyName))}),
+    ] = "unet++"
+    edges: tuple[tuple[NodeName, NodeName], ...] | None = None
     depth: int = Field(default=4, ge=1, le=MAX_DEPTH)
+    dims: Dims = Field(default=2, description="spatial axes")
     widths: tuple[Width, ...] = Field(
         default=(16, 32, 64, 128, 256), json_schema_extra=_or_one
     )
+    node_widths: tuple[tuple[NodeName, Width], ...] = ()
+    strides: ByRow = 2
+    kernel_sizes: ByRow = 3
     in_channels: Channels = 3
     classes: Channels = Field(default=1, description="1 is foreground against the rest")
     up: Up = "transpose"
+    up_widths: tuple[Width, ...] | None = None
     concat: Concat = "up-first"
+    skip: Skip = "plain"
     block: Block = Block()
+    encoder: str | None = Field(
+        default=None, pattern=r"^[a-z]+[0-9]*(:[A-Za-z0-9_.-]{1,80})?$"
+    )
     heads: tuple[Level, ...] = (1, 2, 3, 4)
     trim: bool = False
+    pad: bool = True
     name: str | None = Field(
         default=None,
         pattern=r"^[A-Z][A-Za-z0-9]{0,62}$",
@@ -96,20 +118,21 @@ up: 'cubic' is not allowed, 'transpose', 'bilinear', 'bilinear-aligned' or 'near
     )
 
     def __init__(self, /, **fields: Any) -> None:
-        complete = _complete(fields)
+        whole = complete(fields)
         try:
-            super().__init__(**complete)
+            super().__init__(**whole)
         except ValidationError as error:
-            wrong = {str(part) for item in error.errors() for part in item["loc"][:1]}
-            problems = [_problem(item) for item in error.errors()]
+            items = error.errors()
+            wrong = {str(part) for item in items for part in item["loc"][:1]}
+            problems = list(dict.fromkeys(_problem(item) for item in items))
         else:
             wrong, problems = set(), []
         sound = {
-            name: complete.get(name, field.default)
+            name: whole.get(name, field.default)
             for name, field in NestSpec.model_fields.items()
             if name not in wrong
         }
-        problems += _conflicts(sound)
+        problems += conflicts(sound)
         if problems:
             raise SpecError("; ".join(problems))
 
@@ -132,6 +155,11 @@ up: 'cubic' is not allowed, 'transpose', 'bilinear', 'bilinear-aligned' or 'near
         """
         return NestSpec(**merge(self.model_dump(exclude_none=True), fields))
 
+    @property
+    def inputs(self) -> Inputs:
+        """The nodes of the network, and what feeds each, in the order it is read."""
+        return inputs_of(self.model_dump())
+
     def cut(self, levels: Iterable[int]) -> NestSpec:
         """The spec of what is left when only `levels` are kept.
 
@@ -146,15 +174,42 @@ up: 'cubic' is not allowed, 'transpose', 'bilinear', 'bilinear-aligned' or 'near
             has = ", ".join(f"L{level}" for level in self.heads)
             asked = ", ".join(f"L{level}" for level in absent) or "no level"
             raise CutError(f"{asked}: this {self.label} has the levels {has}")
-        depth = kept[-1]
-        return self.replace(
-            depth=depth, widths=self.widths[: depth + 1], heads=kept, trim=True
-        )
+        heads = head_nodes(self.family, self.depth, kept).values()
+        left = ancestors(self.inputs, heads)
+        depth = max(node.i for node in left)
+        names = {node.name for node in left}
+        fields = {
+            "depth": depth,
+            "widths": self.widths[: depth + 1],
+            "node_widths": [item for item in self.node_widths if item[0] in names],
+            "strides": [self.stride(row) for row in range(1, depth + 1)],
+            "kernel_sizes": [self.kernel_size(row) for row in range(depth + 1)],
+            "heads": kept,
+            "trim": True,
+        }
+        if self.edges is not None:
+            fields["edges"] = [edge for edge in self.edges if names.issuperset(edge)]
+        if self.up_widths is not None:
+            fields["up_widths"] = self.up_widths[:depth]
+        return self.replace(**fields)
+
+    def stride(self, row: int) -> tuple[int, ...]:
+        """How much coarser `row` is than the one above, on each axis.
+
+        >>> NestSpec(dims=3, depth=2, strides=[[1, 2, 2], 2]).stride(1)
+        (1, 2, 2)
+        """
+        return per_row(self.strides, row - 1, self.dims)
+
+    def kernel_size(self, row: int) -> tuple[int, ...]:
+        """Of the convolutions in the nodes of `row`, on each axis."""
+        return per_row(self.kernel_sizes, row, self.dims)
 
     @property
     def label(self) -> str:
         """What the network is, in the field's words."""
-        return f"{FAMILIES[self.family].title} of depth {self.depth}"
+        axes = "" if self.dims == 2 else f"{self.dims}-D "
+        return f"{axes}{FAMILIES[self.family].title} of depth {self.depth}"
 
     @property
     def class_name(self) -> str:
@@ -184,78 +239,6 @@ def merge(base: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _complete(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """`fields` in their one form, with the defaults that depend on other fields."""
-    complete = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in fields.items()
-    }
-    depth = complete.get("depth", 4)
-    if type(depth) is not int or not 1 <= depth <= MAX_DEPTH:
-        return complete
-    base = complete.get("widths", 16)
-    if type(base) is int:
-        complete["widths"] = tuple(base * 2**i for i in range(depth + 1))
-    single = _is_single(complete.get("family"))
-    complete.setdefault("heads", (depth,) if single else tuple(range(1, depth + 1)))
-    complete.setdefault("trim", single)
-    return complete
-
-
-def _is_single(family: object) -> bool:
-    return isinstance(family, str) and any(
-        name == family and rule.single for name, rule in FAMILIES.items()
-    )
-
-
-def _conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
-    """What the fields that are right one by one cannot be together."""
-    family = sound.get("family")
-    single = _is_single(family)
-    depth, heads, widths = (sound.get(name) for name in ("depth", "heads", "widths"))
-    if depth and widths is not None and len(widths) != depth + 1:
-        yield (
-            f"widths: {len(widths)} given, depth {depth} has {depth + 1} rows; "
-            "one for each row, or one integer for row 0"
-        )
-    if depth and heads is not None:
-        if list(heads) != sorted(set(heads)) or not heads or heads[-1] != depth:
-            yield (
-                f"heads: {list(heads)} is not allowed, "
-                f"rising levels from 1 to {depth} that end with {depth}"
-            )
-        elif single and len(heads) > 1:
-            yield f"heads: {list(heads)} is not allowed, a {family} has [{depth}] alone"
-    if single and sound.get("trim") is False:
-        yield f"trim: False is not allowed, a {family} is what its one head needs"
-    yield from _block_conflicts(sound)
-    name, title = sound.get("name"), sound.get("title")
-    if name in _TAKEN:
-        yield f"name: {name!r} is not allowed, it is taken in the generated file"
-    if title is not None and not _is_plain(title):
-        yield (
-            f"title: {title!a} is not allowed, "
-            'printable text without " and \\ and with no space at its ends'
-        )
-
-
-def _is_plain(title: str) -> bool:
-    return title.isprintable() and title == title.strip() and not set(title) & {*'"\\'}
-
-
-def _block_conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
-    block, widths = sound.get("block"), sound.get("widths")
-    if block is None or widths is None:
-        return
-    fields = Block().model_copy(update=dict(block))
-    odd = [width for width in widths if width % fields.groups]
-    if fields.norm == "group" and odd:
-        yield (
-            f"block.groups: {fields.groups} is not allowed, "
-            f"a divisor of every width; {odd[0]} is one"
-        )
-
-
 def _problem(item: Any) -> str:
     """One of pydantic's errors as `path: value is not allowed, what is`."""
     path = ".".join(_key(part) for part in item["loc"]) or "a field's name"
@@ -263,7 +246,7 @@ def _problem(item: Any) -> str:
         inside = Block if len(item["loc"]) > 1 else NestSpec
         return f"{path}: is no field of a spec, {_either(inside.model_fields)}"
     allowed = str(item["msg"])
-    for opening in ("Input should be ", "String should ", "Value should "):
+    for opening in ("Input should be ", "String should ", "Value error, "):
         allowed = allowed.removeprefix(opening)
     return f"{path}: {_short(item['input'])} is not allowed, {allowed}"
 

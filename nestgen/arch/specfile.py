@@ -27,7 +27,7 @@ def to_json(spec: NestSpec) -> str:
 def to_toml(spec: NestSpec) -> str:
     """The spec as TOML text; JSON's way to write a value is TOML's too.
 
-    >>> print(to_toml(NestSpec(depth=1)).splitlines()[2])
+    >>> print(to_toml(NestSpec(depth=1)).splitlines()[3])
     widths = [16, 32]
     """
     fields = spec.model_dump(exclude_none=True, mode="json")

@@ -35,7 +35,7 @@ def command(
     output: str | None,
     weights: str | None,
     seed: int,
-    size: tuple[int, int] | None,
+    size: tuple[int, ...] | None,
     schema: bool,
     as_json: bool,
     force: bool,
@@ -45,7 +45,7 @@ def command(
 
     Example: nestgen build --depth 5 --dense
     """
-    from nestgen.arch.cost import default_size
+    from nestgen.arch.cost import default_size, fitting_size
     from nestgen.arch.graph import NestGraph
     from nestgen.arch.spec import NestSpec
     from nestgen.codegen.source import source
@@ -56,7 +56,8 @@ def command(
         return
     spec = make_spec(options)
     target = Path(output or f"{spec.stem}.py")
-    rows = level_rows(NestGraph(spec), size or default_size(spec.depth))
+    graph = NestGraph(spec)
+    rows = level_rows(graph, fitting_size(graph, size) if size else default_size(graph))
     refuse_existing(target, *([weights] if weights else []), force=force)
     if weights:
         _write_weights(spec, weights, seed)
@@ -67,7 +68,7 @@ def command(
         _print(spec.label, rows, [str(target), *([weights] if weights else [])])
 
 
-def level_rows(graph: NestGraph, size: tuple[int, int]) -> list[dict[str, Any]]:
+def level_rows(graph: NestGraph, size: tuple[int, ...]) -> list[dict[str, Any]]:
     """What each level costs, as the table and the JSON show it."""
     from nestgen.arch.cost import level_costs
 
@@ -97,9 +98,9 @@ def _write_weights(spec: Any, path: str, seed: int) -> None:
 def _print(label: str, rows: list[dict[str, Any]], written: list[str]) -> None:
     from nestgen.cli.tables import count, scaled, show_table
 
-    height, width = rows[0]["size"]
+    size = "x".join(map(str, rows[0]["size"]))
     show_table(
-        ["level", "nodes", "parameters", f"MACs at {height}x{width}", "weights"],
+        ["level", "nodes", "parameters", f"MACs at {size}", "weights"],
         [
             [
                 row["level"],

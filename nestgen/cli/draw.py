@@ -27,7 +27,7 @@ def command(
     output: str | None,
     level: int | None,
     channels: bool,
-    size: tuple[int, int] | None,
+    size: tuple[int, ...] | None,
     legend: bool,
     force: bool,
     **options: Any,

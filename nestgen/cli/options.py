@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import rich_click as click
 
-from nestgen.arch.choices import MAX_DEPTH, Activation, Concat, Norm, PresetName, Up
+from nestgen.arch.choices import (
+    MAX_DEPTH,
+    Activation,
+    BlockKind,
+    Concat,
+    Norm,
+    PresetName,
+    Skip,
+    Up,
+)
 from nestgen.arch.families import FamilyName
 
 if TYPE_CHECKING:
@@ -15,7 +24,19 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-BLOCK = ("norm", "activation", "dropout", "bias", "groups")
+BLOCK = {
+    "block": "kind",
+    "norm": "norm",
+    "activation": "activation",
+    "slope": "slope",
+    "dropout": "dropout",
+    "drop_path": "drop_path",
+    "bias": "bias",
+    "groups": "groups",
+    "expansion": "expansion",
+    "standardise": "standardise",
+}
+"""The options about a node's block, and the fields that they set."""
 
 
 class Numbers(click.ParamType[list[int]]):
@@ -35,23 +56,64 @@ class Numbers(click.ParamType[list[int]]):
             self.fail(f"{value!r}: integers between commas, as 32 or 1,2,4", param, ctx)
 
 
-class Size(click.ParamType[tuple[int, int]]):
-    """Height and width, as 256 or 256x384."""
+class Size(click.ParamType[tuple[int, ...]]):
+    """The sides of an input, as 256, 256x384 or 32x128x128."""
 
-    name = "H[xW]"
+    name = "N[xN[xN]]"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Any:
-        """The pair (H, W)."""
+        """The sides as they are given: one for all, or one for each axis."""
         if isinstance(value, tuple):
             return value
         parts = value.split("x")
-        if len(parts) > 2 or not all(part.isdecimal() for part in parts):
+        if len(parts) > 3 or not all(part.isdecimal() for part in parts):
             self.fail(
-                f"{value!r}: a size is H or HxW in pixels, as 256x384", param, ctx
+                f"{value!r}: a size is one side for all, or one for each axis, "
+                "as 256 or 256x384",
+                param,
+                ctx,
             )
-        return int(parts[0]), int(parts[-1])
+        return tuple(int(part) for part in parts)
+
+
+class Rows(click.ParamType[list[int | list[int]]]):
+    """One entry for all rows, or one for each: a number, or one for each axis."""
+
+    name = "N[xN...][,...]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """The entry, or a list of them."""
+        if not isinstance(value, str):
+            return value
+        try:
+            rows = [[int(n) for n in entry.split("x")] for entry in value.split(",")]
+        except ValueError:
+            self.fail(f"{value!r}: entries between commas, as 1x2x2,2", param, ctx)
+        entries = [row[0] if len(row) == 1 else row for row in rows]
+        return entries if len(entries) > 1 or type(entries[0]) is list else entries[0]
+
+
+class Pairs(click.ParamType[list[list[Any]]]):
+    """Pairs of names, or of names and numbers."""
+
+    def __init__(self, between: str, example: str) -> None:
+        self.between, self.example = between, example
+        self.name = f"A{between}B[,...]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """The pairs as a list; what is a number becomes one."""
+        if not isinstance(value, str):
+            return value
+        pairs = [part.split(self.between) for part in value.split(",")]
+        if any(len(pair) != 2 for pair in pairs):
+            self.fail(f"{value!r}: pairs between commas, as {self.example}", param, ctx)
+        return [[int(part) if part.isdecimal() else part for part in p] for p in pairs]
 
 
 def spec_options(command: Command) -> Command:
@@ -83,7 +145,7 @@ def make_spec(options: dict[str, Any], **defaults: Any) -> NestSpec:
         )
     if len(given.get("widths", [])) == 1:
         given["widths"] = given["widths"][0]
-    block = {name: given.pop(name) for name in BLOCK if name in given}
+    block = {field: given.pop(name) for name, field in BLOCK.items() if name in given}
     fields = merge(defaults, PRESETS[preset])
     fields = merge(fields, read_fields(file) if file else {})
     try:
@@ -106,20 +168,42 @@ _SPEC_OPTIONS = [
     click.option(
         "--depth", type=int, help=f"Row of the deepest node, 1 to {MAX_DEPTH}."
     ),
+    click.option(
+        "--edges", type=Pairs(">", "'x0_0>x1_0,x1_0>x0_1'"), help="Of family custom."
+    ),
+    click.option("--dims", type=int, help="Spatial axes: 1, 2 or 3."),
     click.option("--widths", type=Numbers(), help="Channels of row 0, or of each row."),
+    click.option(
+        "--node-widths", type=Pairs("=", "x0_4=64"), help="Nodes with another width."
+    ),
+    click.option("--strides", type=Rows(), help="From row to row; 1x2x2,2,2, say."),
+    click.option("--kernel-sizes", type=Rows(), help="In each row's nodes."),
     click.option("--in-channels", type=int, help="Channels of the input."),
     click.option(
         "--classes", type=int, help="Classes; 1 is foreground and background."
     ),
     click.option("--up", type=_choice(Up), help="How a node's input is up-sampled."),
+    click.option("--up-widths", type=Numbers(), help="Channels that come up, by row."),
+    click.option("--skip", type=_choice(Skip), help="What stands on a skip."),
     click.option("--concat", type=_choice(Concat), help="Order of a node's inputs."),
-    click.option("--norm", type=_choice(Norm), help="Norm after each convolution."),
+    click.option("--block", type=_choice(BlockKind), help="What a node is."),
+    click.option("--norm", type=_choice(Norm), help="Norm of the convolutions."),
     click.option("--groups", type=int, help="Groups of norm 'group'."),
-    click.option("--activation", type=_choice(Activation), help="After each norm."),
+    click.option("--activation", type=_choice(Activation), help="Of the nodes."),
+    click.option("--slope", type=float, help="Of leaky_relu."),
     click.option("--dropout", type=float, help="Probability after each activation."),
+    click.option("--drop-path", type=float, help="Stochastic depth of residual nodes."),
     click.option("--bias/--no-bias", default=None, help="Biases of the convolutions."),
+    click.option("--expansion", type=int, help="Of the blocks inverted and convnext."),
+    click.option(
+        "--standardise/--no-standardise", default=None, help="Weights of 3x3 filters."
+    ),
+    click.option("--encoder", help="A backbone: resnet34, vgg16, timm:NAME."),
     click.option("--heads", type=Numbers(), help="Levels with an output; all of them."),
     click.option("--trim", is_flag=True, default=None, help="Only what heads need."),
+    click.option(
+        "--pad/--no-pad", default=None, help="Take inputs of any size.  [yes]"
+    ),
     click.option("--name", help="Name of the generated class."),
     click.option("--title", help="A line for people, in the source and the drawing."),
 ]

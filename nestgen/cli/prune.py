@@ -105,7 +105,7 @@ def _print(proof: Proof, bytes_of: list[int]) -> None:
         "weights": [scaled(part.weight_bytes, "B") for part in both],
         "weights in bytes": [count(part.weight_bytes) for part in both],
         "file in bytes": [count(number) for number in bytes_of],
-        f"MACs at {proof.size[0]}x{proof.size[1]}": [scaled(p.macs) for p in both],
+        f"MACs at {'x'.join(map(str, proof.size))}": [scaled(p.macs) for p in both],
     }
     show_table(
         ["", "before", "after"], [[name, *cells] for name, cells in rows.items()]

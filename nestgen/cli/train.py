@@ -183,6 +183,7 @@ def _spec(options: dict[str, Any], inventory: Inventory) -> NestSpec:
 
 
 def _settings(given: dict[str, Any], inventory: Inventory, spec: NestSpec) -> Settings:
+    from nestgen.arch.cost import full_size
     from nestgen.training.prepare import check_patch, learning_rate_of, patch_size
     from nestgen.training.settings import Settings
 
@@ -190,6 +191,8 @@ def _settings(given: dict[str, Any], inventory: Inventory, spec: NestSpec) -> Se
         "patch": patch_size(inventory, spec.depth),
         "learning_rate": learning_rate_of(spec),
     }
+    if "patch" in given:
+        given = {**given, "patch": full_size(given["patch"], spec.dims)}
     settings = Settings(**{**defaults, **given})
     check_patch(settings.patch, spec.depth)
     return settings

@@ -7,95 +7,21 @@ become anything but what its filter is for.
 
 from __future__ import annotations
 
-import keyword
-from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import jinja2
 
+from nestgen.codegen.expressions import (
+    Code,
+    assign,
+    expression,
+    identifier,
+    literal,
+    text,
+)
 from nestgen.errors import SpecError
-
-WIDTH = 88
-
-
-class Code(str):
-    """Text that a filter has checked, and that a template may print."""
-
-    __slots__ = ()
-
-
-def identifier(value: object) -> Code:
-    """A Python name.
-
-    >>> identifier("x0_1")
-    'x0_1'
-    >>> identifier("x; import os")
-    Traceback (most recent call last):
-    nestgen.errors.SpecError: 'x; import os' is no Python name
-    """
-    name = str(value)
-    if not (name.isascii() and name.isidentifier()) or keyword.iskeyword(name):
-        raise SpecError(f"{value!a} is no Python name")
-    return Code(name)
-
-
-def literal(value: object) -> Code:
-    """A number or a truth value, as Python writes it.
-
-    >>> literal(0.5), literal(True)
-    ('0.5', 'True')
-    """
-    if type(value) not in (bool, int, float):
-        raise SpecError(f"{value!a} is no number")
-    return Code(repr(value))
-
-
-def text(value: object) -> Code:
-    """One line of prose for a docstring or a comment, unable to end it.
-
-    >>> text('ends \"\"\" here')
-    Traceback (most recent call last):
-    nestgen.errors.SpecError: 'ends \"\"\" here' cannot stand in a docstring
-    """
-    line = str(value)
-    if not line.isprintable() or "\\" in line or '"""' in line:
-        raise SpecError(f"{value!a} cannot stand in a docstring")
-    return Code(line)
-
-
-def nested(names: Iterable[str], argument: str) -> Code:
-    """Calls of `self`'s modules, the first innermost.
-
-    >>> nested(["conv1", "act"], "x")
-    'self.act(self.conv1(x))'
-    """
-    inner = identifier(argument)
-    for name in names:
-        inner = Code(f"self.{identifier(name)}({inner})")
-    return inner
-
-
-def call(
-    target: str, inputs: Sequence[tuple[str, Sequence[str]]], shape: str, indent: int
-) -> Code:
-    """`target = self.target(inputs)  # shape`, broken as ruff would if too long.
-
-    Each input is a name and the modules that it passes through on its way.
-
-    >>> call("x0_1", [("x1_0", ["up0_1"]), ("x0_0", [])], "[N, 8, H, W]", 4)
-    'x0_1 = self.x0_1(self.up0_1(x1_0), x0_0)  # [N, 8, H, W]'
-    """
-    name = identifier(target)
-    arguments = [nested(modules, source) for source, modules in inputs]
-    comment = f"  # {text(shape)}"
-    line = f"{name} = self.{name}({', '.join(arguments)}){comment}"
-    if indent + len(line) <= WIDTH:
-        return Code(line)
-    pad = " " * indent
-    body = "".join(f"{pad}    {argument},\n" for argument in arguments)
-    return Code(f"{name} = self.{name}(\n{body}{pad}){comment}")
 
 
 def _checked(value: Any) -> Any:
@@ -116,8 +42,8 @@ def environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    made.filters.update(id=identifier, py=literal, text=text, nested=nested)
-    made.globals.update(call=call)
+    made.filters.update(id=identifier, py=literal, text=text, expr=expression)
+    made.globals.update(assign=assign)
     return made
 
 

@@ -5,35 +5,33 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
-from nestgen.arch.choices import Norm, Up
+from nestgen.arch.choices import AXES, LEARNED_UPS, LINEAR
 from nestgen.arch.graph import Edge, NestGraph, Node
+from nestgen.arch.skips import gate_channels, squeezed
 from nestgen.arch.specfile import to_toml
-from nestgen.codegen.environment import WIDTH
-
-Path = tuple[str, tuple[str, ...]]
-"""A tensor's name and the modules of the network that it passes through."""
+from nestgen.codegen.expressions import WIDTH, Call, Expression
+from nestgen.codegen.modules import kernel, plain, resize, sized, upsample
+from nestgen.codegen.names import edge_module, head_name, rows_name
+from nestgen.codegen.parts import Module, Part, parts
 
 
 @dataclass(frozen=True)
-class Step:
-    """One node: what it is made of, and the line of `forward` that computes it."""
+class Line:
+    """A line of `forward`: what is assigned, and the shape that it has."""
 
-    name: str
-    in_channels: int
-    width: int
-    inputs: tuple[Path, ...]
+    target: str
+    value: Call
     shape: str
-    up: str | None = None
-    up_channels: int = 0
 
 
 @dataclass(frozen=True)
 class Diagonal:
     """The nodes with one i+j: with them, the level of that number is complete."""
 
-    title: str
-    steps: tuple[Step, ...]
+    title: tuple[str, ...]
+    lines: tuple[Line, ...]
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,7 @@ class Head:
     """A level's output."""
 
     level: str
-    name: str
-    node: str
+    value: Expression
 
 
 @dataclass(frozen=True)
@@ -52,59 +49,63 @@ class Plan:
     class_name: str
     description: tuple[str, ...]
     spec_lines: tuple[str, ...]
-    norm: Norm
-    activation: str
-    dropout: float
-    bias: bool
-    groups: int
-    node_doc: str
-    chains: tuple[tuple[str, ...], ...]
-    in_channels: int
-    classes: int
-    width: int
-    up: Up
+    uses: tuple[str, ...]
+    math: bool
+    pad: bool
+    least: int
+    dims: int
+    axes: tuple[int, ...]
+    linear: str
+    multiples: tuple[int, ...]
+    parts: tuple[Part, ...]
+    modules: tuple[Module, ...]
     diagonals: tuple[Diagonal, ...]
     heads: tuple[Head, ...]
-    side: int
+    example: tuple[int, ...]
 
 
 def plan(graph: NestGraph) -> Plan:
     """What the file of `graph` says, down to each line of `forward`."""
-    spec, block = graph.spec, graph.spec.block
+    spec = graph.spec
     return Plan(
         class_name=spec.class_name,
         description=tuple(_description(graph)),
         spec_lines=tuple(_spec_lines(graph)),
-        norm=block.norm,
-        activation=block.activation,
-        dropout=block.dropout,
-        bias=block.bias,
-        groups=block.groups,
-        node_doc=_node_doc(graph),
-        chains=_chains(graph),
-        in_channels=spec.in_channels,
-        classes=spec.classes,
-        width=spec.widths[0],
-        up=spec.up,
+        uses=tuple(sorted({"Tensor", "nn"} | ({"fx"} if spec.pad else set()))),
+        math=spec.up.startswith("pixel-shuffle"),
+        pad=spec.pad,
+        least=2 if spec.block.norm == "instance" else 1,
+        dims=spec.dims,
+        axes=tuple(range(2, 2 + spec.dims)),
+        linear=LINEAR[spec.dims],
+        multiples=graph.multiples,
+        parts=parts(graph),
+        modules=tuple(_modules(graph)),
         diagonals=_diagonals(graph),
-        heads=tuple(Head(f"L{k}", f"head_L{k}", f"x0_{k}") for k in graph.levels),
-        side=2 ** (graph.depth + 1),
+        heads=tuple(_heads(graph)),
+        example=(1, spec.in_channels, *(2 * by for by in graph.multiples)),
     )
 
 
 def _description(graph: NestGraph) -> list[str]:
     """The opening of the file's docstring, wrapped."""
-    spec = graph.spec
-    logits = f"logits [N, {spec.classes}, H, W]"
+    spec, axes = graph.spec, AXES[graph.spec.dims]
+    logits = f"logits [N, {spec.classes}, {', '.join(axes)}]"
     kept = [f"L{k}" for k in graph.levels]
     output = (
         f"a dict of {logits} by level, from {kept[0]} to {kept[-1]}"
         if len(kept) > 1
         else f"{logits} of level {kept[0]}"
     )
+    multiples = plain(graph.multiples)
+    sides = f"{' and '.join(axes)} are" if len(axes) > 1 else f"{axes[0]} is"
+    size = (
+        f"of any size, padded to multiples of {multiples} and cropped again"
+        if spec.pad
+        else f"where {sides} a multiple of {multiples}"
+    )
     prose = (
-        f"Input: [N, {spec.in_channels}, H, W], where H and W are multiples of "
-        f"{2**graph.depth}. Output: {output}."
+        f"Input: [N, {spec.in_channels}, {', '.join(axes)}] {size}. Output: {output}."
     )
     title = [spec.title, ""] if spec.title else []
     return [f"{spec.label}.", "", *title, *textwrap.wrap(prose, 80)]
@@ -116,58 +117,123 @@ def _spec_lines(graph: NestGraph) -> Iterator[str]:
         yield from textwrap.wrap(line, WIDTH) if line.endswith("]") else [line]
 
 
-def _node_doc(graph: NestGraph) -> str:
-    block = graph.spec.block
-    parts = ["3x3 convolution", f"{block.norm} norm", block.activation, "dropout"]
-    has = [True, block.norm != "none", True, block.dropout > 0]
-    return ", ".join(part for part, there in zip(parts, has, strict=True) if there)
+def _modules(graph: NestGraph) -> Iterator[Module]:
+    """The lines of `__init__`: what rows share, then node by node, then the heads."""
+    shared: dict[str, Call] = {}
+    for edge in sorted(graph.edges, key=lambda edge: edge.kind):
+        learned = edge.kind == "up" and graph.spec.up in LEARNED_UPS
+        if edge.kind != "skip" and not learned:
+            shared.setdefault(rows_name(graph, edge), resize(graph, edge))
+    yield from (Module(name, value) for name, value in shared.items())
+    for node in graph.nodes:
+        for edge in graph.inputs(node):
+            name = edge_module(graph, edge)
+            if name:
+                yield Module(name, _on_edge(graph, edge))
+        yield Module(node.name, _node(graph, node))
+    for level in graph.levels:
+        yield Module(head_name(level), _head(graph, level))
+        row = graph.head(level).i
+        name = f"up_{row}_0"
+        if row and name not in shared:
+            shared[name] = upsample(graph.spec.up, plain(graph.scale(row)))
+            yield Module(name, shared[name])
 
 
-def _chains(graph: NestGraph) -> tuple[tuple[str, ...], ...]:
-    """The modules that a node's input passes through, a tuple for each convolution."""
-    block = graph.spec.block
-    dropout = ("dropout",) if block.dropout else ()
-    return tuple(
-        (f"conv{n}", *((f"norm{n}",) if block.norm != "none" else ()), "act", *dropout)
-        for n in (1, 2)
-    )
+def _node(graph: NestGraph, node: Node) -> Call:
+    joins = graph.full_scale and node.j > 0
+    channels = (graph.in_channels(node), graph.width(node))
+    return _sized(graph, Call("Single" if joins else "Node", channels), node.i)
+
+
+def _sized(graph: NestGraph, made: Call, row: int) -> Call:
+    """`made`, told the kernel size of its row where rows differ."""
+    if not sized(graph.spec):
+        return made
+    return Call(made.function, (*made.arguments, graph.spec.kernel_size(row)))
+
+
+def _on_edge(graph: NestGraph, edge: Edge) -> Call:
+    """The constructor of what is learned on the way of an edge."""
+    spec, row = graph.spec, edge.target.i
+    i, c = graph.width(edge.source), graph.channels(edge)
+    if graph.full_scale:
+        return _sized(graph, Call("Single", (i, c)), row)
+    if edge.kind == "skip" and spec.skip == "se":
+        return Call("SqueezeExcite", (c, squeezed(c)))
+    scale = graph.scale(row + 1, row) if row < graph.depth else ()
+    if edge.kind == "skip":
+        below = graph.width(_below(graph, edge.target))
+        return Call("Gate", (c, below, gate_channels(c), scale))
+    if spec.up == "transpose":
+        sizes = (("kernel_size", plain(scale)), ("stride", plain(scale)))
+        return Call(f"nn.ConvTranspose{spec.dims}d", (i, c), sizes)
+    if spec.up in LEARNED_UPS:
+        return _sized(graph, Call("PixelShuffle", (i, c, scale)), row)
+    return Call(f"nn.Conv{spec.dims}d", (i, c), (("kernel_size", 1),))
+
+
+def _below(graph: NestGraph, node: Node) -> Node:
+    """What comes up into `node`, and is what its gates look at."""
+    return next(edge.source for edge in graph.inputs(node) if edge.kind == "up")
+
+
+def _head(graph: NestGraph, level: int) -> Call:
+    spec, node = graph.spec, graph.head(level)
+    size, padding = kernel(spec) if graph.full_scale else (1, 0)
+    if size == "kernel_size":
+        size = spec.kernel_size(node.i)
+    keywords = (("kernel_size", size), *((("padding", padding),) if padding else ()))
+    channels = (graph.width(node), spec.classes)
+    return Call(f"nn.Conv{spec.dims}d", channels, keywords)
 
 
 def _diagonals(graph: NestGraph) -> tuple[Diagonal, ...]:
     made = []
-    for diagonal in range(graph.depth + 1):
-        nodes = [node for node in graph.nodes if sum(node) == diagonal]
+    for _, group in groupby(graph.nodes, key=sum):
+        nodes = list(group)
         names = ", ".join(f"X[{node.i},{node.j}]" for node in nodes)
-        title = "\n".join(textwrap.wrap(names, 78))
-        made.append(Diagonal(title, tuple(_step(graph, node) for node in nodes)))
+        title = tuple(textwrap.wrap(names, 78))
+        made.append(Diagonal(title, tuple(_line(graph, node) for node in nodes)))
     return tuple(made)
 
 
-def _step(graph: NestGraph, node: Node) -> Step:
-    edges = graph.inputs(node)
-    learned = graph.spec.up == "transpose" and node.j > 0
-    return Step(
-        name=node.name,
-        in_channels=graph.in_channels(node),
-        width=graph.width(node),
-        inputs=tuple(_path(graph, edge) for edge in edges) or (("x", ()),),
-        shape=_shape(graph, node),
-        up=_up_name(graph, node) if learned else None,
-        up_channels=graph.spec.widths[node.i + 1] if learned else 0,
+def _line(graph: NestGraph, node: Node) -> Line:
+    first = "fitted" if graph.spec.pad else "x"
+    inputs = [_arrives(graph, edge) for edge in graph.inputs(node)] or [first]
+    axes = zip(AXES[graph.spec.dims], graph.scale(node.i), strict=True)
+    sides = [axis if by == 1 else f"{axis}/{by}" for axis, by in axes]
+    return Line(
+        target=node.name,
+        value=Call(f"self.{node.name}", tuple(inputs)),
+        shape=f"[N, {', '.join([str(graph.width(node)), *sides])}]",
     )
 
 
-def _path(graph: NestGraph, edge: Edge) -> Path:
-    passes = {"down": ("down",), "up": (_up_name(graph, edge.target),), "skip": ()}
-    return edge.source.name, passes[edge.kind]
+def _arrives(graph: NestGraph, edge: Edge) -> Expression:
+    """What a node reads over an edge."""
+    name = edge_module(graph, edge)
+    source = edge.source.name
+    if edge.kind == "skip" and graph.spec.skip == "gate":
+        return Call(f"self.{name}", (source, _below(graph, edge.target).name))
+    learned_up = edge.kind == "up" and graph.spec.up in LEARNED_UPS
+    moved = edge.kind != "skip" and not learned_up
+    steps = [rows_name(graph, edge)] if moved else []
+    if name:
+        # a pointwise convolution costs less before an interpolation, and is the same
+        steps.insert(0 if name.startswith("narrow") else len(steps), name)
+    arriving: Expression = source
+    for step in steps:
+        arriving = Call(f"self.{step}", (arriving,))
+    return arriving
 
 
-def _up_name(graph: NestGraph, target: Node) -> str:
-    """Transposed convolutions are one for each target; an interpolation is shared."""
-    own = graph.spec.up == "transpose"
-    return f"up{target.i}_{target.j}" if own else "up"
-
-
-def _shape(graph: NestGraph, node: Node) -> str:
-    scale = f"/{2**node.i}" if node.i else ""
-    return f"[N, {graph.width(node)}, H{scale}, W{scale}]"
+def _heads(graph: NestGraph) -> Iterator[Head]:
+    for level in graph.levels:
+        node = graph.head(level)
+        value = Call(f"self.{head_name(level)}", (node.name,))
+        if node.i:
+            value = Call(f"self.up_{node.i}_0", (value,))
+        if graph.spec.pad:
+            value = Call("crop", (value, "x"))
+        yield Head(f"L{level}", value)

@@ -32,7 +32,7 @@ def draw(
     *,
     level: int | None = None,
     channels: bool = False,
-    size: tuple[int, int] | None = None,
+    size: tuple[int, ...] | None = None,
     legend: bool = True,
     title: str | None = None,
 ) -> None:

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from nestgen.arch.cost import fitting_size
 from nestgen.arch.families import FAMILIES
 from nestgen.arch.graph import NestGraph, Node
 from nestgen.drawing import style
@@ -14,7 +15,7 @@ from nestgen.drawing.layout import Layout, place
 from nestgen.drawing.shapes import arrow, disc, name_inside, stem, tag, unseen, words
 from nestgen.drawing.style import EdgeLook, NodeLook
 from nestgen.drawing.syntax import literal, quoted
-from nestgen.errors import CutError, DrawingError
+from nestgen.errors import CutError, DrawingError, SpecError
 
 _DEFAULTS = (
     '  graph [bgcolor="white", pad="0", outputorder="edgesfirst"];',
@@ -27,7 +28,7 @@ def dot_text(
     *,
     level: int | None = None,
     channels: bool = False,
-    size: tuple[int, int] | None = None,
+    size: tuple[int, ...] | None = None,
     legend: bool = True,
     title: str | None = None,
 ) -> str:
@@ -77,16 +78,13 @@ def _wrapped(title: str) -> list[str]:
     return textwrap.wrap(one_line, style.TITLE_LETTERS, max_lines=3, placeholder=" …")
 
 
-def _resolutions(graph: NestGraph, size: tuple[int, int]) -> list[str]:
-    height, width = size
-    multiple = 2**graph.depth
-    if min(size) < 1 or height % multiple or width % multiple:
-        raise DrawingError(
-            f"size: {height}x{width} is not allowed, "
-            f"depth {graph.depth} takes multiples of {multiple}"
-        )
+def _resolutions(graph: NestGraph, size: tuple[int, ...]) -> list[str]:
+    try:
+        whole = fitting_size(graph, size)
+    except SpecError as error:
+        raise DrawingError(str(error)) from None
     return [
-        f"{height >> i} \N{MULTIPLICATION SIGN} {width >> i}"
+        " \N{MULTIPLICATION SIGN} ".join(map(str, graph.size_at(i, whole)))
         for i in range(graph.depth + 1)
     ]
 

@@ -16,8 +16,8 @@ from nestgen.surgery.modes import eval_mode
 from nestgen.surgery.trace import cut_traced
 
 BATCHES = (1, 3)
-SIDES = ((2, 2), (2, 3))
-"""Height and width of the inputs, in units of 2^depth."""
+SIDES = (2, 3)
+"""The last side of the inputs, in units of what it is a multiple of; others are 2."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class Proof:
 
     Attributes:
         level: that of the cut.
-        inputs: the shapes [N, C, H, W] on which all three gave the same bits.
-        size: (H, W) of one image, for the MACs.
+        inputs: the shapes, as [N, C, H, W], on which all three gave the same bits.
+        size: of one image, for the MACs.
         before: the whole network.
         after: the cut one.
     """
 
     level: int
     inputs: tuple[tuple[int, ...], ...]
-    size: tuple[int, int]
+    size: tuple[int, ...]
     before: Measure
     after: Measure
 
@@ -90,7 +90,7 @@ def prove(model: nn.Module, small: nn.Module, level: int, *, seed: int = 0) -> P
             head = _logits(model(x), level)
             _compare_bits(head, _logits(small(x), level), "cut on the graph", level, x)
             _compare_bits(head, traced(x), "torch.fx cut", level, x)
-    size = default_size(specs[0].depth)
+    size = default_size(NestGraph(specs[0]))
     return Proof(
         level=level,
         inputs=tuple(tuple(x.shape) for x in inputs),
@@ -103,11 +103,12 @@ def prove(model: nn.Module, small: nn.Module, level: int, *, seed: int = 0) -> P
 def _inputs(spec: NestSpec, model: nn.Module, seed: int) -> list[Tensor]:
     like = next(model.parameters())
     chance = torch.Generator().manual_seed(seed)
-    unit = 2**spec.depth
+    *units, last = NestGraph(spec).multiples
+    sides = [(*(2 * unit for unit in units), side * last) for side in SIDES]
     return [
-        torch.randn(n, spec.in_channels, h * unit, w * unit, generator=chance).to(like)
+        torch.randn(n, spec.in_channels, *size, generator=chance).to(like)
         for n in BATCHES
-        for h, w in SIDES
+        for size in sides
     ]
 
 
@@ -141,7 +142,7 @@ def _bits(logits: Tensor) -> Tensor:
     return logits.contiguous().view(torch.uint8)
 
 
-def _measure(network: nn.Module, spec: NestSpec, size: tuple[int, int]) -> Measure:
+def _measure(network: nn.Module, spec: NestSpec, size: tuple[int, ...]) -> Measure:
     graph = NestGraph(spec)
     return Measure(
         nodes=len(graph.nodes),

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from nestgen.arch.graph import NestGraph
+from nestgen.codegen.names import head_name, modules_of
 from nestgen.training.settings import Settings
 
 
@@ -16,9 +17,9 @@ def freeze_unsupervised(
     model: nn.Module, graph: NestGraph, levels: Sequence[int]
 ) -> None:
     """Take out of training what no gradient reaches from the heads of `levels`."""
-    learn = {f"head_L{level}" for level in levels}
+    learn = {head_name(level) for level in levels}
     for node in set().union(*(graph.needed(level) for level in levels)):
-        learn |= {node.name, f"up{node.i}_{node.j}"}
+        learn |= modules_of(graph, node)
     for name, parameter in model.named_parameters():
         if name.split(".")[0] not in learn:
             parameter.requires_grad_(False)

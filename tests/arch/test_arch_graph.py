@@ -55,15 +55,11 @@ def test_sources_come_before_targets(specs: Specs, data: st.DataObject) -> None:
 @given(data=st.data())
 def test_edges_say_what_they_do(specs: Specs, data: st.DataObject) -> None:
     graph = NestGraph(data.draw(specs))
-    moves = {"down": (1, 0), "up": (-1, 1), "skip": (0, None)}
-    for source, target, kind in graph.edges:
-        rows, columns = moves[kind]
-        assert target.i - source.i == rows
-        if columns is None:
-            assert source.j < target.j
-        else:
-            assert target.j - source.j == columns
-        assert graph.dag.edges[source, target]["kind"] == kind
+    for edge in graph.edges:
+        rows = edge.target.i - edge.source.i
+        assert edge.kind == {-1: "up", 0: "skip", 1: "down"}[(rows > 0) - (rows < 0)]
+        assert abs(rows) <= 1 or graph.full_scale
+        assert graph.dag.edges[edge.source, edge.target]["kind"] == edge.kind
     assert len(set(graph.edges)) == graph.dag.number_of_edges()
 
 
@@ -71,16 +67,29 @@ def test_edges_say_what_they_do(specs: Specs, data: st.DataObject) -> None:
 @given(data=st.data())
 def test_a_node_reads_what_its_family_says(specs: Specs, data: st.DataObject) -> None:
     graph = NestGraph(data.draw(specs))
-    skips = FAMILIES[graph.spec.family].skips
     for node in graph.nodes:
-        kinds = [edge.kind for edge in graph.inputs(node)]
-        columns = [edge.source.j for edge in graph.inputs(node) if edge.kind == "skip"]
-        if node.j:
-            assert sorted(columns) == sorted(skips(node.j))
-            assert kinds.count("up") == 1
-            assert "down" not in kinds
-        else:
-            assert kinds == (["down"] if node.i else [])
+        found = sorted(edge.source for edge in graph.inputs(node))
+        assert found == sorted(expected_sources(graph, *node))
+
+
+def expected_sources(graph: NestGraph, i: int, j: int) -> list[tuple[int, int]]:
+    """From the papers' equations, written down once more."""
+    family, d = graph.spec.family, graph.depth
+    if graph.spec.edges is not None:
+        ends = [(Node.named(a), Node.named(b)) for a, b in graph.spec.edges]
+        return [source for source, target in ends if target == (i, j)]
+    if j == 0:
+        return [(i - 1, 0)] if i else []
+    if family == "unet3+":
+        finer = [(row, 0) for row in range(i + 1)]
+        return finer + [(row, d - row) for row in range(i + 1, d + 1)]
+    columns = {
+        "unet": [0],
+        "unet-e": [0],
+        "unet+": [j - 1],
+        "unet++": range(j),
+    }[family]
+    return [(i + 1, j - 1), *((i, column) for column in columns)]
 
 
 @pytest.mark.parametrize(
@@ -104,11 +113,12 @@ def test_a_level_is_what_its_output_depends_on(
 ) -> None:
     graph = NestGraph(data.draw(specs))
     for k in graph.levels:
-        level, output = graph.level(k), Node(0, k)
+        level, output = graph.level(k), graph.head(k)
         assert set(level.nodes) == nx.ancestors(graph.dag, output) | {output}
         assert set(level.nodes) == graph.needed(k)
         assert level.levels == (k,)
-        assert all(node.i + node.j <= k for node in level.nodes)
+        if graph.spec.family in ("unet", "unet-e", "unet+", "unet++"):
+            assert all(node.i + node.j <= k for node in level.nodes)
         assert set(level.edges) <= set(graph.edges)
         for node in level.nodes:
             assert level.inputs(node) == graph.inputs(node)

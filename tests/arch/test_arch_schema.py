@@ -48,6 +48,9 @@ def accepts(schema: dict[str, Any], value: Any) -> bool:
         "minLength": lambda word: len(value) >= word,
         "maxLength": lambda word: len(value) <= word,
         "pattern": lambda word: re.search(word, value) is not None,
+        "minItems": lambda word: len(value) >= word,
+        "maxItems": lambda word: len(value) <= word,
+        "prefixItems": lambda word: all(map(accepts, word, value)),
         "items": lambda word: all(accepts(word, item) for item in value),
         "additionalProperties": lambda word: set(value) <= set(schema["properties"]),
         "properties": lambda word: all(
@@ -83,7 +86,7 @@ def test_the_schema_accepts_what_a_file_may_leave_out(fields: dict[str, Any]) ->
         {"widths": 0},
         {"widths": True},
         {"heads": [0]},
-        {"block": {"norm": "layer"}},
+        {"block": {"norm": "l2"}},
         {"block": {"dropout": 1}},
         {"block": 1},
         {"name": "node"},

@@ -15,13 +15,16 @@ from nestgen.errors import CutError, SpecError
 Specs = st.SearchStrategy[NestSpec]
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"depht": 3}, "depht: is no field of a spec, one of family, depth, widths"),
+    ({"depht": 3}, "depht: is no field of a spec, one of family, edges, depth"),
     ({"self": 3}, "self: is no field of a spec"),
     ({"a\nb\x1b": 3}, r"'a\nb\x1b': is no field of a spec"),
     ({"\ud800": 3}, r"a field's name: '\ud800' is not allowed, a valid string"),
     ({"block": {"\ud800": 3}}, r"block: '\ud800' is not allowed, a valid string"),
-    ({"block": {"nrom": "batch"}}, "block.nrom: is no field of a spec, one of norm"),
-    ({"family": "unet3+"}, "family: 'unet3+' is not allowed, 'unet', 'unet-e', "),
+    (
+        {"block": {"nrom": "batch"}},
+        "block.nrom: is no field of a spec, one of kind, norm",
+    ),
+    ({"family": "unet4"}, "family: 'unet4' is not allowed, 'unet', 'unet-e', "),
     ({"family": ["unet"]}, "family: ('unet',) is not allowed"),
     ({"depth": 0}, "depth: 0 is not allowed, greater than or equal to 1"),
     ({"depth": 13}, "depth: 13 is not allowed, less than or equal to 12"),
@@ -39,10 +42,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"in_channels": 0}, "in_channels: 0 is not allowed"),
     ({"in_channels": False}, "in_channels: False is not allowed, a valid integer"),
     ({"classes": 4097}, "classes: 4097 is not allowed, less than or equal to 4096"),
-    ({"up": "cubic"}, "up: 'cubic' is not allowed, 'transpose', 'bilinear'"),
+    ({"up": "cubic"}, "up: 'cubic' is not allowed, 'transpose', 'nearest'"),
     ({"concat": "up"}, "concat: 'up' is not allowed, 'up-first', 'up-last' or "),
     ({"block": 3}, "block: 3 is not allowed, a valid dictionary"),
-    ({"block": {"norm": "layer"}}, "block.norm: 'layer' is not allowed, 'batch'"),
+    ({"block": {"norm": "l2"}}, "block.norm: 'l2' is not allowed, 'batch'"),
     ({"block": {"norm": None}}, "block.norm: None is not allowed"),
     ({"block": {"activation": "tanh"}}, "block.activation: 'tanh' is not allowed"),
     ({"block": {"dropout": 1}}, "block.dropout: 1 is not allowed, less than 1"),

@@ -68,7 +68,7 @@ def test_each_option_is_a_field(line: str, fields: dict[str, Any]) -> None:
 
 def test_options_cover_the_spec() -> None:
     help_text = call("build --help").stdout
-    fields = {*NestSpec.model_fields, *NestSpec().block.model_dump()} - {"block"}
+    fields = {*NestSpec.model_fields, *NestSpec().block.model_dump()} - {"kind"}
     for field in fields:
         assert f"--{field.replace('_', '-')}" in help_text
 
@@ -118,8 +118,8 @@ def test_json(size: str | None) -> None:
     option = f"--size {size}" if size else ""
     result = call(f"build --json --depth 3 --heads 1,3 {option}")
     shown = json.loads(result.stdout)
-    pair = (64, 128) if size else default_size(3)
     graph = NestGraph(NestSpec(depth=3, heads=[1, 3]))
+    pair = (64, 128) if size else default_size(graph)
     costs = level_costs(graph, pair)
     assert shown == {
         "source": "unetpp_d3.py",

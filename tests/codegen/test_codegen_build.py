@@ -88,7 +88,7 @@ def test_the_text_is_seen_by_python() -> None:
     with pytest.raises(RuntimeError) as caught:
         build(spec)(torch.zeros(1, 2, 4, 4))
     lines = "".join(traceback.format_exception(caught.value))
-    assert "x0_0 = self.x0_0(x)  # [N, 3, H, W]" in lines
+    assert "x0_0 = self.x0_0(fitted)  # [N, 3, H, W]" in lines
     assert "<nestgen unetpp_d2_" in lines
 
 

@@ -11,7 +11,16 @@ from typing import get_args
 
 import pytest
 
-from nestgen.arch.choices import Activation, Concat, Norm, PresetName, Up
+from nestgen.arch.choices import (
+    Activation,
+    BlockKind,
+    Concat,
+    Dims,
+    Norm,
+    PresetName,
+    Skip,
+    Up,
+)
 from nestgen.arch.cost import graph_cost
 from nestgen.arch.families import FamilyName
 from nestgen.arch.graph import NestGraph
@@ -60,6 +69,9 @@ def test_the_golden_files_show_every_choice(golden_specs: Specs) -> None:
     assert {spec.family for spec in specs} == set(get_args(FamilyName))
     assert {spec.up for spec in specs} == set(get_args(Up))
     assert {spec.concat for spec in specs} == set(get_args(Concat))
+    assert {spec.skip for spec in specs} == set(get_args(Skip))
+    assert {spec.dims for spec in specs} == set(get_args(Dims))
+    assert {spec.block.kind for spec in specs} == set(get_args(BlockKind))
     assert {spec.block.norm for spec in specs} == set(get_args(Norm))
     assert {spec.block.activation for spec in specs} == set(get_args(Activation))
 
@@ -88,10 +100,29 @@ def test_form_of_every_combination(tmp_path: Path) -> None:
 
 
 def _combinations() -> list[NestSpec]:
-    every = product(get_args(FamilyName), range(1, 13), get_args(Up), [1, 256])
+    nests = [name for name in get_args(FamilyName) if name != "custom"]
+    ups = {"unet3+": ["bilinear", "nearest"]}
+    plane = [up for up in get_args(Up) if not up.startswith(("linear", "tri"))]
     specs = [
         NestSpec(family=family, depth=depth, up=up, widths=width)
-        for family, depth, up, width in every
+        for family, depth, width in product(nests, range(1, 13), [1, 256])
+        for up in ups.get(family, plane)
+    ]
+    specs += [
+        NestSpec(depth=depth, dims=dims, skip=skip, widths=w, kernel_sizes=size)
+        for dims, skip, w in product((1, 2, 3), get_args(Skip), [1, 256])
+        for depth in (2, 12)
+        for size in (5, [1, *[3] * depth])
+    ]
+    kinds = product(get_args(BlockKind), get_args(Norm), (1, 2, 3), [True, False])
+    specs += [
+        NestSpec(
+            depth=1,
+            dims=dims,
+            in_channels=8,
+            block={"kind": kind, "norm": norm, "dropout": 0.1, "bias": bias},
+        )
+        for kind, norm, dims, bias in kinds
     ]
     blocks = product(get_args(Norm), get_args(Activation), [0.0, 1e-07, 0.5])
     specs += [
@@ -109,7 +140,7 @@ def test_types(golden_folder: Path, tmp_path: Path) -> None:
     """One call for all; the cache is the project's, for it has read torch already."""
     strict = [sys.executable, "-m", "mypy", "--strict", "--config-file="]
     cache = f"--cache-dir={ROOT / '.mypy_cache'}"
-    files = sorted(map(str, golden_folder.glob("unet*.py")))
+    files = sorted(map(str, golden_folder.glob("*_*.py")))
     checked = run(*strict, cache, *files, cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout.decode()
 
@@ -137,9 +168,9 @@ def test_they_run_where_nestgen_is_not(
     assert child.returncode == 0, child.stderr.decode()
     expected: list[str] = []
     for file, spec in zip(files, golden_specs.values(), strict=True):
-        side = 2 ** (spec.depth + 1)
-        cost = graph_cost(NestGraph(spec), (side, side))
-        shape = [1, spec.classes, side, side]
+        size = [2 * by for by in NestGraph(spec).multiples]
+        cost = graph_cost(NestGraph(spec), tuple(size))
+        shape = [1, spec.classes, *size]
         heads = [f"L{level} {shape}" for level in spec.heads]
         one = [str(shape)]
         expected += [file, f"{cost.parameters:,} parameters"]

@@ -15,7 +15,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from nestgen.arch.spec import NestSpec
-from nestgen.codegen.environment import Code, environment, identifier, literal, text
+from nestgen.codegen.environment import environment
+from nestgen.codegen.expressions import Code, identifier, literal, text
 from nestgen.codegen.source import source
 from nestgen.errors import SpecError
 

@@ -1,36 +1,74 @@
 """UNet++ of depth 3.
 
-Input: [N, 3, H, W], where H and W are multiples of 8. Output: logits [N, 1, H,
-W] of level L3.
+Input: [N, 3, H, W] of any size, padded to multiples of 8 and cropped again.
+Output: logits [N, 1, H, W] of level L3.
 
 Written by nestgen from this spec:
 
 family = "unet++"
 depth = 3
+dims = 2
 widths = [16, 32, 64, 128]
+node_widths = []
+strides = 2
+kernel_sizes = 3
 in_channels = 3
 classes = 1
 up = "transpose"
 concat = "up-first"
+skip = "plain"
 heads = [3]
 trim = false
+pad = true
 
 [block]
+kind = "double"
 norm = "batch"
 activation = "relu"
+slope = 0.01
 dropout = 0.0
+drop_path = 0.0
 bias = false
 groups = 8
+expansion = 4
+standardise = false
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+
+
+@fx.wrap
+def fit(x: Tensor, multiples: tuple[int, ...]) -> Tensor:
+    """Repeat the last pixels of each axis up to a multiple; what fits is kept."""
+    exporting = torch.compiler.is_exporting()
+    for axis, multiple in enumerate(multiples, start=2):
+        size = x.shape[axis]
+        blocks: float = (size + multiple - 1) // multiple
+        if exporting:
+            # a number of which the export knows nothing, so that it takes any size
+            known = torch.scalar_tensor(blocks, dtype=torch.int64)
+            blocks = known.clamp(min=1).item()
+        padded = max(blocks, 1) * multiple
+        if exporting or padded != size:
+            pixels = torch.arange(padded, device=x.device)
+            x = x.index_select(axis, pixels.clamp(max=size - 1))
+    return x
+
+
+@fx.wrap
+def crop(y: Tensor, x: Tensor) -> Tensor:
+    """The part of `y` that is not padding, where `x` is the input."""
+    for axis in range(2, x.ndim):
+        if torch.compiler.is_exporting() or y.shape[axis] != x.shape[axis]:
+            y = y.index_select(axis, torch.arange(x.shape[axis], device=y.device))
+    return y
 
 
 class Node(nn.Module):
-    """H(inputs): twice 3x3 convolution, batch norm, relu."""
+    """H(inputs): twice convolution, norm, activation."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -48,7 +86,7 @@ class Node(nn.Module):
 
 
 class UNetPlusPlus(nn.Module):
-    """The network: X[i,j] is `x{i}_{j}`, in row i at 1/2^i of the resolution."""
+    """The network: X[i,j] is `x{i}_{j}`, in row i at the i-th resolution."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,8 +119,9 @@ class UNetPlusPlus(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        fitted = fit(x, (8, 8))
         # X[0,0]
-        x0_0 = self.x0_0(x)  # [N, 16, H, W]
+        x0_0 = self.x0_0(fitted)  # [N, 16, H, W]
         # X[1,0], X[0,1]
         x1_0 = self.x1_0(self.down(x0_0))  # [N, 32, H/2, W/2]
         x0_1 = self.x0_1(self.up0_1(x1_0), x0_0)  # [N, 16, H, W]
@@ -95,13 +134,13 @@ class UNetPlusPlus(nn.Module):
         x2_1 = self.x2_1(self.up2_1(x3_0), x2_0)  # [N, 64, H/4, W/4]
         x1_2 = self.x1_2(self.up1_2(x2_1), x1_0, x1_1)  # [N, 32, H/2, W/2]
         x0_3 = self.x0_3(self.up0_3(x1_2), x0_0, x0_1, x0_2)  # [N, 16, H, W]
-        logits: Tensor = self.head_L3(x0_3)
+        logits: Tensor = crop(self.head_L3(x0_3), x)
         return logits
 
 
 if __name__ == "__main__":
     with torch.device("meta"):
         model = UNetPlusPlus().eval()
-        outputs = model(torch.empty(1, 3, 16, 16))
+        outputs = model(torch.empty((1, 3, 16, 16)))
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
     print(list(outputs.shape))

@@ -1,37 +1,75 @@
 """UNet++ of depth 12.
 
-Input: [N, 3, H, W], where H and W are multiples of 4096. Output: a dict of
-logits [N, 1, H, W] by level, from L3 to L12.
+Input: [N, 3, H, W] of any size, padded to multiples of 4096 and cropped again.
+Output: a dict of logits [N, 1, H, W] by level, from L3 to L12.
 
 Written by nestgen from this spec:
 
 family = "unet++"
 depth = 12
+dims = 2
 widths = [256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288,
 1048576]
+node_widths = []
+strides = 2
+kernel_sizes = 3
 in_channels = 3
 classes = 1
 up = "transpose"
 concat = "up-first"
+skip = "plain"
 heads = [3, 11, 12]
 trim = false
+pad = true
 
 [block]
+kind = "double"
 norm = "batch"
 activation = "relu"
+slope = 0.01
 dropout = 0.0
+drop_path = 0.0
 bias = false
 groups = 8
+expansion = 4
+standardise = false
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+
+
+@fx.wrap
+def fit(x: Tensor, multiples: tuple[int, ...]) -> Tensor:
+    """Repeat the last pixels of each axis up to a multiple; what fits is kept."""
+    exporting = torch.compiler.is_exporting()
+    for axis, multiple in enumerate(multiples, start=2):
+        size = x.shape[axis]
+        blocks: float = (size + multiple - 1) // multiple
+        if exporting:
+            # a number of which the export knows nothing, so that it takes any size
+            known = torch.scalar_tensor(blocks, dtype=torch.int64)
+            blocks = known.clamp(min=1).item()
+        padded = max(blocks, 1) * multiple
+        if exporting or padded != size:
+            pixels = torch.arange(padded, device=x.device)
+            x = x.index_select(axis, pixels.clamp(max=size - 1))
+    return x
+
+
+@fx.wrap
+def crop(y: Tensor, x: Tensor) -> Tensor:
+    """The part of `y` that is not padding, where `x` is the input."""
+    for axis in range(2, x.ndim):
+        if torch.compiler.is_exporting() or y.shape[axis] != x.shape[axis]:
+            y = y.index_select(axis, torch.arange(x.shape[axis], device=y.device))
+    return y
 
 
 class Node(nn.Module):
-    """H(inputs): twice 3x3 convolution, batch norm, relu."""
+    """H(inputs): twice convolution, norm, activation."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -49,7 +87,7 @@ class Node(nn.Module):
 
 
 class UNetPlusPlus(nn.Module):
-    """The network: X[i,j] is `x{i}_{j}`, in row i at 1/2^i of the resolution."""
+    """The network: X[i,j] is `x{i}_{j}`, in row i at the i-th resolution."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -237,8 +275,9 @@ class UNetPlusPlus(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
+        fitted = fit(x, (4096, 4096))
         # X[0,0]
-        x0_0 = self.x0_0(x)  # [N, 256, H, W]
+        x0_0 = self.x0_0(fitted)  # [N, 256, H, W]
         # X[1,0], X[0,1]
         x1_0 = self.x1_0(self.down(x0_0))  # [N, 512, H/2, W/2]
         x0_1 = self.x0_1(self.up0_1(x1_0), x0_0)  # [N, 256, H, W]
@@ -732,16 +771,16 @@ class UNetPlusPlus(nn.Module):
             x0_11,
         )  # [N, 256, H, W]
         return {
-            "L3": self.head_L3(x0_3),
-            "L11": self.head_L11(x0_11),
-            "L12": self.head_L12(x0_12),
+            "L3": crop(self.head_L3(x0_3), x),
+            "L11": crop(self.head_L11(x0_11), x),
+            "L12": crop(self.head_L12(x0_12), x),
         }
 
 
 if __name__ == "__main__":
     with torch.device("meta"):
         model = UNetPlusPlus().eval()
-        outputs = model(torch.empty(1, 3, 8192, 8192))
+        outputs = model(torch.empty((1, 3, 8192, 8192)))
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
     for level, logits in outputs.items():
         print(level, list(logits.shape))

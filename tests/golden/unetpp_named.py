@@ -2,39 +2,77 @@
 
 Kerne & Zellen: {{ 100 % }} #1, 'größer'
 
-Input: [N, 3, H, W], where H and W are multiples of 4. Output: a dict of logits
-[N, 1, H, W] by level, from L1 to L2.
+Input: [N, 3, H, W] of any size, padded to multiples of 4 and cropped again.
+Output: a dict of logits [N, 1, H, W] by level, from L1 to L2.
 
 Written by nestgen from this spec:
 
 family = "unet++"
 depth = 2
+dims = 2
 widths = [16, 32, 64]
+node_widths = []
+strides = 2
+kernel_sizes = 3
 in_channels = 3
 classes = 1
 up = "transpose"
 concat = "up-first-newest"
+skip = "plain"
 heads = [1, 2]
 trim = false
+pad = true
 name = "Nuclei"
 title = "Kerne & Zellen: {{ 100 % }} #1, 'größer'"
 
 [block]
+kind = "double"
 norm = "batch"
 activation = "silu"
+slope = 0.01
 dropout = 0.25
+drop_path = 0.0
 bias = false
 groups = 8
+expansion = 4
+standardise = false
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+
+
+@fx.wrap
+def fit(x: Tensor, multiples: tuple[int, ...]) -> Tensor:
+    """Repeat the last pixels of each axis up to a multiple; what fits is kept."""
+    exporting = torch.compiler.is_exporting()
+    for axis, multiple in enumerate(multiples, start=2):
+        size = x.shape[axis]
+        blocks: float = (size + multiple - 1) // multiple
+        if exporting:
+            # a number of which the export knows nothing, so that it takes any size
+            known = torch.scalar_tensor(blocks, dtype=torch.int64)
+            blocks = known.clamp(min=1).item()
+        padded = max(blocks, 1) * multiple
+        if exporting or padded != size:
+            pixels = torch.arange(padded, device=x.device)
+            x = x.index_select(axis, pixels.clamp(max=size - 1))
+    return x
+
+
+@fx.wrap
+def crop(y: Tensor, x: Tensor) -> Tensor:
+    """The part of `y` that is not padding, where `x` is the input."""
+    for axis in range(2, x.ndim):
+        if torch.compiler.is_exporting() or y.shape[axis] != x.shape[axis]:
+            y = y.index_select(axis, torch.arange(x.shape[axis], device=y.device))
+    return y
 
 
 class Node(nn.Module):
-    """H(inputs): twice 3x3 convolution, batch norm, silu, dropout."""
+    """H(inputs): twice convolution, norm, activation."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -53,7 +91,7 @@ class Node(nn.Module):
 
 
 class Nuclei(nn.Module):
-    """The network: X[i,j] is `x{i}_{j}`, in row i at 1/2^i of the resolution."""
+    """The network: X[i,j] is `x{i}_{j}`, in row i at the i-th resolution."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,8 +118,9 @@ class Nuclei(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
+        fitted = fit(x, (4, 4))
         # X[0,0]
-        x0_0 = self.x0_0(x)  # [N, 16, H, W]
+        x0_0 = self.x0_0(fitted)  # [N, 16, H, W]
         # X[1,0], X[0,1]
         x1_0 = self.x1_0(self.down(x0_0))  # [N, 32, H/2, W/2]
         x0_1 = self.x0_1(self.up0_1(x1_0), x0_0)  # [N, 16, H, W]
@@ -90,15 +129,15 @@ class Nuclei(nn.Module):
         x1_1 = self.x1_1(self.up1_1(x2_0), x1_0)  # [N, 32, H/2, W/2]
         x0_2 = self.x0_2(self.up0_2(x1_1), x0_1, x0_0)  # [N, 16, H, W]
         return {
-            "L1": self.head_L1(x0_1),
-            "L2": self.head_L2(x0_2),
+            "L1": crop(self.head_L1(x0_1), x),
+            "L2": crop(self.head_L2(x0_2), x),
         }
 
 
 if __name__ == "__main__":
     with torch.device("meta"):
         model = Nuclei().eval()
-        outputs = model(torch.empty(1, 3, 8, 8))
+        outputs = model(torch.empty((1, 3, 8, 8)))
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
     for level, logits in outputs.items():
         print(level, list(logits.shape))

@@ -1,0 +1,86 @@
+"""The fields of a spec in their one form, with the defaults that follow from others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nestgen.arch.choices import LEARNED_UPS, LINEAR, MAX_DEPTH
+from nestgen.arch.families import FAMILIES, REGISTERED, inputs_by_rule
+from nestgen.arch.rows import normal
+
+
+def complete(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """`fields` in their one form; what is unsound is left for the checks to name."""
+    whole = {name: _tuples(value) for name, value in fields.items()}
+    if isinstance(whole.get("node_widths"), Mapping):
+        whole["node_widths"] = tuple(whole["node_widths"].items())
+    depth = whole.get("depth", 4)
+    if type(depth) is not int or not 1 <= depth <= MAX_DEPTH:
+        return whole
+    _list_edges(whole, depth)
+    family = FAMILIES.get(_text(whole.get("family", "unet++")))
+    if family is None:
+        return whole
+    base = whole.get("widths", 16)
+    if type(base) is int:
+        whole["widths"] = tuple(base * 2**i for i in range(depth + 1))
+    for name, rows in (("strides", depth), ("kernel_sizes", depth + 1)):
+        if name in whole:
+            whole[name] = normal(whole[name], rows)
+    last = (depth,) if family.single else tuple(range(1, depth + 1))
+    whole.setdefault("heads", last)
+    whole.setdefault("trim", family.single)
+    if family.full_scale:
+        whole.setdefault("up", LINEAR.get(whole.get("dims", 2), "nearest"))
+    _leave_out_the_usual(whole)
+    return whole
+
+
+def _list_edges(whole: dict[str, Any], depth: int) -> None:
+    """A registered family is its edges: files say them to those who lack the rule."""
+    family = _text(whole.get("family"))
+    if family in REGISTERED:
+        inputs = inputs_by_rule(REGISTERED[family], depth)
+        whole["family"] = "custom"
+        whole["edges"] = tuple(
+            (source.name, node.name)
+            for node, sources in inputs.items()
+            for source in sources
+        )
+
+
+def _leave_out_the_usual(whole: dict[str, Any]) -> None:
+    """Exceptions that are none are not kept: equal networks have equal specs."""
+    widths, exceptions = whole["widths"], whole.get("node_widths")
+    if not isinstance(widths, tuple):
+        return
+    if isinstance(exceptions, tuple) and all(map(_is_exception, exceptions)):
+        by_row = {
+            name: width
+            for name, width in exceptions
+            if (row := int(name[1:].split("_")[0])) >= len(widths)
+            or widths[row] != width
+        }
+        whole["node_widths"] = tuple(sorted(by_row.items()))
+    learned = whole.get("up", "transpose") in LEARNED_UPS
+    if learned and whole.get("up_widths") == widths[:-1]:
+        whole["up_widths"] = None
+
+
+def _is_exception(item: object) -> bool:
+    if not (isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)):
+        return False
+    parts = item[0].removeprefix("x").split("_")
+    return len(parts) == 2 and all(part.isdecimal() for part in parts)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _tuples(value: Any, deep: int = 3) -> Any:
+    """Lists as tuples, as deep as a field goes."""
+    if isinstance(value, (list, tuple)) and deep:
+        return tuple(_tuples(item, deep - 1) for item in value)
+    return value

@@ -1,0 +1,177 @@
+"""3-D UNet 3+ of depth 3.
+
+Input: [N, 3, D, H, W] of any size, padded to multiples of 8 and cropped again.
+Output: a dict of logits [N, 1, D, H, W] by level, from L1 to L2.
+
+Written by nestgen from this spec:
+
+family = "unet3+"
+depth = 3
+dims = 3
+widths = [16, 32, 64, 128]
+node_widths = []
+strides = 2
+kernel_sizes = 3
+in_channels = 3
+classes = 1
+up = "trilinear"
+concat = "up-first"
+skip = "plain"
+heads = [1, 2]
+trim = true
+pad = true
+
+[block]
+kind = "double"
+norm = "batch"
+activation = "relu"
+slope = 0.01
+dropout = 0.0
+drop_path = 0.0
+bias = false
+groups = 8
+expansion = 4
+standardise = false
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, fx, nn
+
+
+@fx.wrap
+def fit(x: Tensor, multiples: tuple[int, ...]) -> Tensor:
+    """Repeat the last pixels of each axis up to a multiple; what fits is kept."""
+    exporting = torch.compiler.is_exporting()
+    for axis, multiple in enumerate(multiples, start=2):
+        size = x.shape[axis]
+        blocks: float = (size + multiple - 1) // multiple
+        if exporting:
+            # a number of which the export knows nothing, so that it takes any size
+            known = torch.scalar_tensor(blocks, dtype=torch.int64)
+            blocks = known.clamp(min=1).item()
+        padded = max(blocks, 1) * multiple
+        if exporting or padded != size:
+            pixels = torch.arange(padded, device=x.device)
+            x = x.index_select(axis, pixels.clamp(max=size - 1))
+    return x
+
+
+@fx.wrap
+def crop(y: Tensor, x: Tensor) -> Tensor:
+    """The part of `y` that is not padding, where `x` is the input."""
+    for axis in range(2, x.ndim):
+        if torch.compiler.is_exporting() or y.shape[axis] != x.shape[axis]:
+            y = y.index_select(axis, torch.arange(x.shape[axis], device=y.device))
+    return y
+
+
+class Single(nn.Module):
+    """One convolution, norm, activation: on an edge, and where edges meet."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(in_channels, channels, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm3d(channels)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        x: Tensor = torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]
+        x = self.act(self.norm(self.conv(x)))
+        return x
+
+
+class Node(nn.Module):
+    """H(inputs): twice convolution, norm, activation."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv3d(in_channels, channels, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm3d(channels)
+        self.conv2 = nn.Conv3d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm3d(channels)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        x: Tensor = torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]
+        x = self.act(self.norm1(self.conv1(x)))
+        x = self.act(self.norm2(self.conv2(x)))
+        return x
+
+
+class UNet3Plus(nn.Module):
+    """The network: X[i,j] is `x{i}_{j}`, in row i at the i-th resolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down_0_1 = nn.MaxPool3d(kernel_size=2)
+        self.down_1_2 = nn.MaxPool3d(kernel_size=2)
+        self.down_2_3 = nn.MaxPool3d(kernel_size=2)
+        self.down_0_2 = nn.MaxPool3d(kernel_size=4)
+        self.up_3_2 = nn.Upsample(scale_factor=2, mode="trilinear", align_corners=False)
+        self.up_2_1 = nn.Upsample(scale_factor=2, mode="trilinear", align_corners=False)
+        self.up_3_1 = nn.Upsample(scale_factor=4, mode="trilinear", align_corners=False)
+        self.x0_0 = Node(3, 16)
+        self.x1_0 = Node(16, 32)
+        self.x2_0 = Node(32, 64)
+        self.x3_0 = Node(64, 128)
+        self.from0_0_to2_1 = Single(16, 16)
+        self.from1_0_to2_1 = Single(32, 16)
+        self.from2_0_to2_1 = Single(64, 16)
+        self.from3_0_to2_1 = Single(128, 16)
+        self.x2_1 = Single(64, 64)
+        self.from0_0_to1_2 = Single(16, 16)
+        self.from1_0_to1_2 = Single(32, 16)
+        self.from2_1_to1_2 = Single(64, 16)
+        self.from3_0_to1_2 = Single(128, 16)
+        self.x1_2 = Single(64, 64)
+        self.head_L1 = nn.Conv3d(64, 1, kernel_size=3, padding=1)
+        self.up_2_0 = nn.Upsample(scale_factor=4, mode="trilinear", align_corners=False)
+        self.head_L2 = nn.Conv3d(64, 1, kernel_size=3, padding=1)
+        self.up_1_0 = nn.Upsample(scale_factor=2, mode="trilinear", align_corners=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the convolutions' weights anew (He et al., 2015); biases are zero."""
+        for module in self.modules():
+            if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d)):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        fitted = fit(x, (8, 8, 8))
+        # X[0,0]
+        x0_0 = self.x0_0(fitted)  # [N, 16, D, H, W]
+        # X[1,0]
+        x1_0 = self.x1_0(self.down_0_1(x0_0))  # [N, 32, D/2, H/2, W/2]
+        # X[2,0]
+        x2_0 = self.x2_0(self.down_1_2(x1_0))  # [N, 64, D/4, H/4, W/4]
+        # X[3,0], X[2,1], X[1,2]
+        x3_0 = self.x3_0(self.down_2_3(x2_0))  # [N, 128, D/8, H/8, W/8]
+        x2_1 = self.x2_1(
+            self.from0_0_to2_1(self.down_0_2(x0_0)),
+            self.from1_0_to2_1(self.down_1_2(x1_0)),
+            self.from2_0_to2_1(x2_0),
+            self.from3_0_to2_1(self.up_3_2(x3_0)),
+        )  # [N, 64, D/4, H/4, W/4]
+        x1_2 = self.x1_2(
+            self.from0_0_to1_2(self.down_0_1(x0_0)),
+            self.from1_0_to1_2(x1_0),
+            self.from2_1_to1_2(self.up_2_1(x2_1)),
+            self.from3_0_to1_2(self.up_3_1(x3_0)),
+        )  # [N, 64, D/2, H/2, W/2]
+        return {
+            "L1": crop(self.up_2_0(self.head_L1(x2_1)), x),
+            "L2": crop(self.up_1_0(self.head_L2(x1_2)), x),
+        }
+
+
+if __name__ == "__main__":
+    with torch.device("meta"):
+        model = UNet3Plus().eval()
+        outputs = model(torch.empty((1, 3, 16, 16, 16)))
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
+    for level, logits in outputs.items():
+        print(level, list(logits.shape))
