@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from types import ModuleType
 from typing import get_args
 
 import pytest
+import torch
 
 from nestgen.arch.choices import (
     Activation,
@@ -143,6 +146,28 @@ def test_types(golden_folder: Path, tmp_path: Path) -> None:
     files = sorted(map(str, golden_folder.glob("*_*.py")))
     checked = run(*strict, cache, *files, cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout.decode()
+
+
+@pytest.mark.filterwarnings("ignore:.*tree_util.*")
+def test_each_is_exported_and_runs(
+    golden_name: str, golden_specs: Specs, load_golden: Callable[[str], ModuleType]
+) -> None:
+    """By torch.export, with the bits of the file; the giant on no device alone."""
+    spec = golden_specs[golden_name]
+    giant = spec.depth > 8
+    with torch.device("meta" if giant else "cpu"):
+        torch.manual_seed(0)
+        model = getattr(load_golden(golden_name), spec.class_name)().eval()
+        sides = [2 * by for by in NestGraph(spec).multiples]
+        x = torch.randn(2, spec.in_channels, *sides)
+        program = torch.export.export(model, (x,)).module()
+        found, expected = program(x), model(x)
+    heads = spec.heads if len(spec.heads) > 1 else [0]
+    for level in heads:
+        ours = expected[f"L{level}"] if level else expected
+        theirs = found[f"L{level}"] if level else found
+        assert theirs.shape == (2, spec.classes, *sides)
+        assert giant or torch.equal(theirs, ours)
 
 
 ALONE = """

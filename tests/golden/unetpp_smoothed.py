@@ -45,16 +45,16 @@ from torch import Tensor, fx, nn
 @fx.wrap
 def fit(x: Tensor, multiples: tuple[int, ...]) -> Tensor:
     """Repeat the last pixels of each axis up to a multiple; what fits is kept."""
-    exporting = torch.compiler.is_exporting()
     for axis, multiple in enumerate(multiples, start=2):
         size = x.shape[axis]
         blocks: float = (size + multiple - 1) // multiple
-        if exporting:
-            # a number of which the export knows nothing, so that it takes any size
+        exported = isinstance(size, torch.SymInt)
+        if exported:
+            # a number of which the program knows nothing, so that it takes any size
             known = torch.scalar_tensor(blocks, dtype=torch.int64)
             blocks = known.clamp(min=1).item()
         padded = max(blocks, 1) * multiple
-        if exporting or padded != size:
+        if exported or padded != size:
             pixels = torch.arange(padded, device=x.device)
             x = x.index_select(axis, pixels.clamp(max=size - 1))
     return x
@@ -63,9 +63,9 @@ def fit(x: Tensor, multiples: tuple[int, ...]) -> Tensor:
 @fx.wrap
 def crop(y: Tensor, x: Tensor) -> Tensor:
     """The part of `y` that is not padding, where `x` is the input."""
-    for axis in range(2, x.ndim):
-        if torch.compiler.is_exporting() or y.shape[axis] != x.shape[axis]:
-            y = y.index_select(axis, torch.arange(x.shape[axis], device=y.device))
+    for axis, size in enumerate(x.shape[2:], start=2):
+        if isinstance(size, torch.SymInt) or y.shape[axis] != size:
+            y = y.index_select(axis, torch.arange(size, device=y.device))
     return y
 
 
