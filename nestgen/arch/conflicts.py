@@ -112,9 +112,7 @@ def _wrong_edge(edges: tuple[tuple[str, str], ...], depth: int) -> str | None:
             return str(error)
         outside = [node for node in (source, target) if sum(node) > depth]
         if outside:
-            return (
-                f"{line}: {outside[0].name} is outside of depth {depth}, i+j <= depth"
-            )
+            return f"{line}: {outside[0].name} is outside, i+j is at most {depth}"
         if abs(source.i - target.i) > 1:
             return f"{line} skips a row"
         if target == (0, 0):

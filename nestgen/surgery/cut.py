@@ -35,7 +35,8 @@ def prune(model: nn.Module, level: int | Iterable[int]) -> nn.Module:
     _give_tensors(model, small)
     modules = dict(model.named_modules())
     for name, module in small.named_modules():
-        module.training = modules[name].training
+        # what pools has another name where the rows that are left are alike
+        module.training = modules.get(name, model).training
     return small
 
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from nestgen.arch.choices import Norm
 from nestgen.arch.families import FamilyName
+from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
-from nestgen.codegen.load import build
+from nestgen.codegen.load import build, spec_of
 from nestgen.codegen.source import source
 from nestgen.errors import CutError, SpecError
 from nestgen.surgery.cut import prune
@@ -63,6 +64,43 @@ def test_both_cuts_and_the_head_are_equal_bit_for_bit(
             assert torch.equal(traced(x), heads[f"L{level}"])
             assert set(small.state_dict()) == set(traced.state_dict())
             assert set(small.state_dict()) <= set(whole.state_dict())
+
+
+KINDS: list[dict[str, Any]] = [
+    {"family": "unet3+"},
+    {"dims": 1, "up": "linear"},
+    {"dims": 3, "strides": [[1, 2, 2], 2, 2], "kernel_sizes": [[1, 3, 3], 3, 3, 3]},
+    {"skip": "gate", "up": "pixel-shuffle-blur", "strides": [3, 2, 2]},
+    {"skip": "se", "up": "bilinear", "up_widths": [2, 4, 2], "block": {"bias": True}},
+    {"block": {"kind": "residual", "drop_path": 0.3, "standardise": True}},
+    {"block": {"kind": "inverted", "drop_path": 0.3}, "up": "nearest", "pad": False},
+    {"block": {"kind": "convnext", "norm": "layer"}, "node_widths": {"x0_3": 5}},
+    {"block": {"kind": "double-preact"}, "family": "unet+"},
+    {"block": {"kind": "separable"}, "family": "unet-e", "up": "bilinear-aligned"},
+    {
+        "family": "custom",
+        "edges": [
+            (edge.source.name, edge.target.name)
+            for edge in NestGraph(NestSpec(depth=3)).edges
+            if edge.source != (0, 1)
+        ]
+        + [("x0_1", "x1_1"), ("x1_1", "x2_1")],
+    },
+]
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("fields", KINDS, ids=str)
+def test_every_kind_is_cut(fields: dict[str, Any], lived: Lived) -> None:
+    whole = lived(narrow(3, **fields)).eval()
+    x = torch.randn(2, 3, *(2 * by for by in NestGraph(spec_of(whole)).multiples))
+    with torch.inference_mode():
+        heads = logits_by_level(whole, x)
+        for level in (1, 2, 3):
+            small, traced = prune(whole, level), cut_traced(whole, level)
+            assert torch.equal(small(x), heads[f"L{level}"])
+            assert torch.equal(traced(x), heads[f"L{level}"])
+            assert set(small.state_dict()) == set(traced.state_dict())
 
 
 def test_the_law_can_fail(lived: Lived) -> None:
