@@ -199,7 +199,7 @@ def _up_cost(graph: NestGraph, edge: Edge, below: int) -> Cost:
 
 def _gate_cost(graph: NestGraph, edge: Edge, here: int) -> Cost:
     """Of Oktay's gate: all of it at the resolution of the row below."""
-    gating = next(e.source for e in graph.inputs(edge.target) if e.kind == "up")
+    gating = graph.below(edge.target)
     times = math.prod(graph.scale(gating.i, edge.target.i))
     c, inner = graph.channels(edge), gate_channels(graph.channels(edge))
     parts = ((times * c * inner, 0), (graph.width(gating) * inner, inner), (inner, 1))

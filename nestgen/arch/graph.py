@@ -103,6 +103,10 @@ class NestGraph:
         """The edges into `node`, in the order in which it concatenates them."""
         return tuple(Edge(source, node) for source in self._inputs[node])
 
+    def below(self, node: Node) -> Node:
+        """What comes up into `node`, at first, and what its gates look at."""
+        return next(edge.source for edge in self.inputs(node) if edge.kind == "up")
+
     def width(self, node: Node) -> int:
         """Channels of X[i,j]: those of its row, or of its own.
 

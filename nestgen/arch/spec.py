@@ -158,7 +158,7 @@ up: 'cubic' is not allowed, 'transpose', 'nearest', 'linear', 'linear-aligned', 
     @property
     def inputs(self) -> Inputs:
         """The nodes of the network, and what feeds each, in the order it is read."""
-        return inputs_of(self.model_dump())
+        return inputs_of(dict(self))
 
     def cut(self, levels: Iterable[int]) -> NestSpec:
         """The spec of what is left when only `levels` are kept.

@@ -163,7 +163,7 @@ def _on_edge(graph: NestGraph, edge: Edge) -> Call:
         return Call("SqueezeExcite", (c, squeezed(c)))
     scale = graph.scale(row + 1, row) if row < graph.depth else ()
     if edge.kind == "skip":
-        below = graph.width(_below(graph, edge.target))
+        below = graph.width(graph.below(edge.target))
         return Call("Gate", (c, below, gate_channels(c), scale))
     if spec.up == "transpose":
         sizes = (("kernel_size", plain(scale)), ("stride", plain(scale)))
@@ -171,11 +171,6 @@ def _on_edge(graph: NestGraph, edge: Edge) -> Call:
     if spec.up in LEARNED_UPS:
         return _sized(graph, Call("PixelShuffle", (i, c, scale)), row)
     return Call(f"nn.Conv{spec.dims}d", (i, c), (("kernel_size", 1),))
-
-
-def _below(graph: NestGraph, node: Node) -> Node:
-    """What comes up into `node`, and is what its gates look at."""
-    return next(edge.source for edge in graph.inputs(node) if edge.kind == "up")
 
 
 def _head(graph: NestGraph, level: int) -> Call:
@@ -215,7 +210,7 @@ def _arrives(graph: NestGraph, edge: Edge) -> Expression:
     name = edge_module(graph, edge)
     source = edge.source.name
     if edge.kind == "skip" and graph.spec.skip == "gate":
-        return Call(f"self.{name}", (source, _below(graph, edge.target).name))
+        return Call(f"self.{name}", (source, graph.below(edge.target).name))
     learned_up = edge.kind == "up" and graph.spec.up in LEARNED_UPS
     moved = edge.kind != "skip" and not learned_up
     steps = [rows_name(graph, edge)] if moved else []
