@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     "errors",
     "files",
+    "units",
     "arch.choices arch.grid arch.rows arch.layers arch.skips",
     "arch.families arch.blocks arch.presets",
     "arch.inputs arch.block",
@@ -36,7 +37,7 @@ FLOORS = [
 ]
 """From the top. On one floor, files of one folder may import one another."""
 
-TORCH_FREE = {"errors", "files", "arch", "codegen", "drawing", "imaging"}
+TORCH_FREE = {"errors", "files", "units", "arch", "codegen", "drawing", "imaging"}
 TORCH_INSIDE = {"nestgen.codegen.load"}
 TORCH_USERS = {"torch", "monai", "accelerate", "timm", "triton", "torchvision"}
 HEAVY = {*TORCH_USERS, "matplotlib", "pydantic", "networkx", "jinja2", "numpy"}

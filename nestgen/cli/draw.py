@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from nestgen.cli.options import Size, make_spec, spec_options
+from nestgen.cli.options import Numbers, Size, make_spec, spec_options
 
 if TYPE_CHECKING:
     from nestgen.arch.spec import NestSpec
+
+
+MEASURE = click.Choice(["parameters", "macs", "activations"])
 
 
 @click.command("draw")
@@ -20,33 +23,59 @@ if TYPE_CHECKING:
 @click.option("--level", type=int, help="Grey what a cut at this level drops.")
 @click.option("--channels", is_flag=True, help="Write each node's channels into it.")
 @click.option("--size", type=Size(), help="Write the rows' sizes for this input.")
+@click.option(
+    "--gradients",
+    type=Numbers(),
+    help="Levels with a loss: what their gradient reaches.",
+)
+@click.option("--area", type=MEASURE, help="Give each node an area in proportion.")
+@click.option("--heat", type=MEASURE, help="Colour nodes by it, from pale to dark.")
+@click.option(
+    "--compare", metavar="FAMILY,...", help="Draw these families side by side."
+)
 @click.option("--legend/--no-legend", default=True, help="Explain nodes and edges.")
+@click.option("--alt", is_flag=True, help="Print what it shows instead of drawing it.")
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 def command(
     file: str | None,
     output: str | None,
-    level: int | None,
+    compare: str | None,
+    alt: bool,
+    force: bool,
     channels: bool,
     size: tuple[int, ...] | None,
     legend: bool,
-    force: bool,
     **options: Any,
 ) -> None:
-    """Draw a network as .svg, .png, .pdf, or .gv, Graphviz's text.
+    """Draw a network as .svg, .png, .pdf, .tex (TikZ), .mmd (Mermaid), or .gv.
 
     FILE is a spec (.toml, .json) or a checkpoint (.pt, .safetensors); without it the
     options describe the network.
 
     Example: nestgen draw --depth 4 --dense -o unetpp.svg
     """
-    from nestgen.drawing import draw
+    from nestgen.drawing import alt_text, draw
     from nestgen.files import refuse_existing
 
-    spec = _spec(file, options)
-    target = Path(output or f"{spec.stem}.svg")
+    shown = {name: options.pop(name) for name in ("level", "gradients", "area", "heat")}
+    specs = _compared(compare, file, options) if compare else [_spec(file, options)]
+    if alt:
+        click.echo(alt_text(specs, **shown))
+        return
+    stem = "families" if compare else specs[0].stem
+    target = Path(output or f"{stem}.svg")
     refuse_existing(target, force=force)
-    draw(spec, target, level=level, channels=channels, size=size, legend=legend)
+    draw(specs, target, channels=channels, size=size, legend=legend, **shown)
     click.echo(f"wrote {target}")
+
+
+def _compared(
+    families: str, file: str | None, options: dict[str, Any]
+) -> list[NestSpec]:
+    """The same options for each family."""
+    if file or options["family"] or options["dense"]:
+        raise click.UsageError("--compare names the families, nothing else may")
+    return [make_spec({**options, "family": family}) for family in families.split(",")]
 
 
 def _spec(file: str | None, options: dict[str, Any]) -> NestSpec:

@@ -1,12 +1,13 @@
-"""The edges as curves: straight between neighbours, arcs over what stands between."""
+"""Points, and edges as curves with an arrow head."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from nestgen.arch.graph import Edge, NestGraph, Node
 from nestgen.drawing import style
+from nestgen.drawing.style import EdgeLook
 
 
 class Point(NamedTuple):
@@ -25,6 +26,18 @@ class Point(NamedTuple):
             self.x + distance * math.cos(angle), self.y + distance * math.sin(angle)
         )
 
+    def plus(self, other: Point) -> Point:
+        """The sum of both.
+
+        >>> Point(1.0, 2.0).plus(Point(0.5, 0.0))
+        Point(x=1.5, y=2.0)
+        """
+        return Point(self.x + other.x, self.y + other.y)
+
+    def angle_to(self, other: Point) -> float:
+        """Under which angle, in radians, `other` is seen from here."""
+        return math.atan2(other.y - self.y, other.x - self.x)
+
 
 class Curve(NamedTuple):
     """A cubic Bezier curve from a border to the foot of an arrow head, and its tip."""
@@ -35,14 +48,50 @@ class Curve(NamedTuple):
     foot: Point
     tip: Point
 
+    def backward(self, look: EdgeLook) -> Curve:
+        """The same way from the tip to the start, with the arrow head there."""
+        return Curve(
+            self.tip,
+            self.second,
+            self.first,
+            self.start.towards(self.start.angle_to(self.first), look.arrow_length),
+            self.start,
+        )
 
-def line(source: Point, target: Point, look: style.EdgeLook) -> Curve:
+    def reaching(self, source: float, target: float) -> Curve:
+        """The same way between nodes of smaller radii, on to their borders."""
+        ahead = self.first.angle_to(self.start)
+        behind = self.foot.angle_to(self.tip)
+        return self._replace(
+            start=self.start.towards(ahead, style.RADIUS - source),
+            foot=self.foot.towards(behind, style.RADIUS - target),
+            tip=self.tip.towards(behind, style.RADIUS - target),
+        )
+
+    def points(self, steps: int = 24) -> Iterator[Point]:
+        """Points along the curve, and the tip.
+
+        >>> one = line(Point(0.0, 0.0), Point(142.0, 0.0), style.EDGES["up"])
+        >>> [round(point.x) for point in one.points(2)]
+        [21, 68, 115, 121]
+        """
+        for step in range(steps + 1):
+            t = step / steps
+            shares = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3)
+            yield Point(
+                sum(share * self[n].x for n, share in enumerate(shares)),
+                sum(share * self[n].y for n, share in enumerate(shares)),
+            )
+        yield self.tip
+
+
+def line(source: Point, target: Point, look: EdgeLook) -> Curve:
     """The straight edge between the nodes whose centres are `source` and `target`.
 
     >>> line(Point(0.0, 0.0), Point(142.0, 0.0), style.EDGES["up"]).start
     Point(x=21.0, y=0.0)
     """
-    angle = math.atan2(target.y - source.y, target.x - source.x)
+    angle = source.angle_to(target)
     return chord(
         source.towards(angle, style.RADIUS),
         target.towards(angle, -style.RADIUS),
@@ -50,10 +99,10 @@ def line(source: Point, target: Point, look: style.EdgeLook) -> Curve:
     )
 
 
-def chord(start: Point, tip: Point, look: style.EdgeLook) -> Curve:
+def chord(start: Point, tip: Point, look: EdgeLook) -> Curve:
     """The straight edge from `start` to the tip of its arrow head."""
     length = math.dist(start, tip) - look.arrow_length
-    angle = math.atan2(tip.y - start.y, tip.x - start.x)
+    angle = start.angle_to(tip)
     return Curve(
         start,
         start.towards(angle, length / 3),
@@ -64,64 +113,35 @@ def chord(start: Point, tip: Point, look: style.EdgeLook) -> Curve:
 
 
 def arc(
-    source: Point, target: Point, height: float, angle: float, look: style.EdgeLook
+    source: Point, target: Point, height: float, angle: float, look: EdgeLook
 ) -> Curve:
-    """The edge that leaves under `angle`, peaks at `height` and arrives likewise."""
-    mirror = math.pi - angle
-    rise = height - style.RADIUS * math.sin(angle)
-    handle = rise * 4 / 3 / math.sin(angle)
+    """The edge that leaves `angle` off the straight line and arrives likewise.
+
+    It peaks `height` away from the line, on its left, or where both are negative on
+    its right.
+    """
+    handle = (height / math.sin(angle) - style.RADIUS) * 4 / 3
+    return bent(source, target, (angle, angle), handle, look)
+
+
+def bent(
+    source: Point,
+    target: Point,
+    angles: tuple[float, float],
+    handle: float,
+    look: EdgeLook,
+) -> Curve:
+    """The edge that leaves and arrives so much to the left of the straight line."""
+    straight = source.angle_to(target)
+    leaves, arrives = straight + angles[0], straight + math.pi - angles[1]
     start, tip = (
-        source.towards(angle, style.RADIUS),
-        target.towards(mirror, style.RADIUS),
+        source.towards(leaves, style.RADIUS),
+        target.towards(arrives, style.RADIUS),
     )
     return Curve(
         start,
-        start.towards(angle, handle),
-        tip.towards(mirror, handle),
-        tip.towards(mirror, look.arrow_length),
+        start.towards(leaves, handle),
+        tip.towards(arrives, handle),
+        tip.towards(arrives, look.arrow_length),
         tip,
     )
-
-
-class Arcs:
-    """The skips of a graph that pass over a node, and how high each of them rises.
-
-    Of two arcs that share a node, the longer runs above the shorter all the way. Those
-    of row 0 start above the tags of the heads.
-    """
-
-    def __init__(self, graph: NestGraph) -> None:
-        self.edges = frozenset(edge for edge in graph.edges if _passes(edge, graph))
-        self.longest = max((_span(edge) for edge in self.edges), default=2)
-
-    def height(self, edge: Edge) -> float:
-        """How far the peak of the arc `edge` lies above the centres of its row."""
-        low = style.ARC_LOW if edge.source.i else style.TAG_TOP + style.ARC_ROOM
-        return low + style.ARC_RISE * self._share(edge, style.ARC_INTERVALS)
-
-    def angle(self, edge: Edge) -> float:
-        """Under which angle, in radians, `edge` leaves: the longest is the steepest."""
-        low, high = style.ARC_ANGLES if edge.source.i else style.TAG_ANGLES
-        return math.radians(low + (high - low) * self._share(edge, 1))
-
-    def peak(self, *, head_row: bool) -> float:
-        """The highest arc of row 0, or of all other rows; 0 where there is none."""
-        heights = (
-            self.height(edge) for edge in self.edges if (edge.source.i == 0) == head_row
-        )
-        return max(heights, default=0.0)
-
-    def _share(self, edge: Edge, intervals: int) -> float:
-        """0 for the shortest, 1 for the longest; short ones further apart."""
-        intervals = max(intervals, self.longest - 2)
-        return float(((_span(edge) - 2) / intervals) ** style.ARC_BEND)
-
-
-def _span(edge: Edge) -> int:
-    return edge.target.j - edge.source.j
-
-
-def _passes(edge: Edge, graph: NestGraph) -> bool:
-    i, j = edge.source
-    between = (Node(i, column) for column in range(j + 1, edge.target.j))
-    return edge.kind == "skip" and any(node in graph.dag for node in between)

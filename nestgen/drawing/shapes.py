@@ -1,128 +1,125 @@
-"""The few shapes of the drawing, each as a DOT statement."""
+"""The few shapes of which a drawing is made, for whichever language draws them."""
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypeAlias
 
 from nestgen.drawing import style
 from nestgen.drawing.curves import Curve, Point
 from nestgen.drawing.style import EdgeLook, NodeLook
-from nestgen.drawing.syntax import Html, at, literal, spline, statement
+
+Side: TypeAlias = Literal["middle", "left", "right"]
 
 
-def disc(
-    name: str, centre: Point, radius: float, look: NodeLook, inside: str = ""
-) -> str:
-    """A node. Graphviz draws a second ring outside: the first is that much smaller."""
-    inner = radius - style.RING_GAP * (look.rings - 1)
-    return statement(
-        name,
-        pos=at(centre),
-        width=_inches(2 * inner),
-        color=look.line,
-        fillcolor=look.fill,
-        fontcolor=look.ink,
-        penwidth=look.width,
-        peripheries=look.rings,
-        label=inside,
-    )
+@dataclass(frozen=True)
+class Inside:
+    """What stands in a node: X with its indices, and a small line below."""
+
+    i: int
+    j: int
+    below: str = ""
+    scale: float = 1.0
+
+    @property
+    def below_size(self) -> float:
+        """The size of the small line, less where it is long.
+
+        >>> Inside(0, 1, "16").below_size, Inside(0, 1, "1048576").below_size
+        (8.5, 6.63)
+        """
+        width = style.text_width(self.below, style.BELOW_SIZE)
+        fit = style.BELOW_SIZE * style.BELOW_ROOM / max(width, style.BELOW_ROOM)
+        return round(fit, 2)
 
 
-def arrow(source: str, target: str, curve: Curve, look: EdgeLook) -> str:
-    """An edge."""
-    return statement(
-        f"{source} -> {target}",
-        pos=spline(curve),
-        color=look.line,
-        penwidth=look.width,
-        style=look.stroke,
-        arrowsize=look.arrow,
-    )
+@dataclass(frozen=True)
+class Disc:
+    """A node."""
+
+    name: str
+    centre: Point
+    radius: float
+    look: NodeLook
+    inside: Inside | None = None
 
 
-def tag(text: str, centre: Point, look: NodeLook) -> str:
-    """The tag of a head."""
-    return statement(
-        text,
-        pos=at(centre),
-        shape="box",
-        style="filled,rounded",
-        width=_inches(style.TAG_WIDTH),
-        height=_inches(style.TAG_HEIGHT),
-        color=look.line,
-        fillcolor=look.line,
-        label=text,
-        fontname=style.SANS_BOLD,
-        fontsize=style.TAG_SIZE,
-        fontcolor="white",
-    )
+@dataclass(frozen=True)
+class Label:
+    """The name of a node that is too small to hold it."""
+
+    name: str
+    place: Point
+    inside: Inside
+    ink: str
 
 
-def stem(source: str, target: str, start: Point, end: Point, look: NodeLook) -> str:
-    """The short line from a node to its tag."""
-    return statement(
-        f"{source} -> {target}",
-        pos=" ".join(at(point) for point in (start, start, end, end)),
-        color=look.line,
-        arrowhead="none",
-    )
+@dataclass(frozen=True)
+class Arrow:
+    """An edge, from one named node to another."""
+
+    source: str
+    target: str
+    curve: Curve
+    look: EdgeLook
 
 
-def words(
-    name: str,
-    place: Point,
-    text: str,
-    side: Literal["middle", "left", "right"] = "middle",
-    size: float = style.TEXT_SIZE,
-    font: str = style.SANS,
-) -> str:
+@dataclass(frozen=True)
+class Tag:
+    """The tag of a head, and the short line to it from the border of its node."""
+
+    name: str
+    text: str
+    centre: Point
+    node: str
+    border: Point
+    look: NodeLook
+
+
+@dataclass(frozen=True)
+class Words:
     """A line of text that has its middle, its left or its right end at `place`."""
-    half = style.text_width(text, size) / 2
-    shift, justified = {
-        "middle": (0.0, ""),
-        "left": (half, "\\l"),
-        "right": (-half, "\\r"),
-    }[side]
-    return statement(
-        name,
-        pos=at(Point(place.x + shift, place.y)),
-        shape="plaintext",
-        style="",
-        width=_inches(2 * half),
-        height=_inches(size),
-        label=literal(text) + justified,
-        fontname=font,
-        fontsize=size,
-        fontcolor=style.INK,
-    )
+
+    name: str
+    place: Point
+    text: str
+    side: Side = "middle"
+    size: float = style.TEXT_SIZE
 
 
-def unseen(name: str, place: Point) -> str:
-    """A point that takes its place on the page and is not drawn."""
-    return statement(name, pos=at(place), shape="point", style="invis", width="0.01")
+@dataclass(frozen=True)
+class Bar:
+    """A scale of colours, from left to right."""
+
+    name: str
+    start: Point
+    width: float
+    height: float
+    colours: tuple[str, ...]
 
 
-def name_inside(i: int, j: int, channels: int | None) -> Html:
-    """X with its indices raised: two cells, as not every engine raises letters."""
-    cells = _cell("X", style.SERIF_ITALIC, style.LETTER_SIZE, "BOTTOM") + _cell(
-        f"{i},{j}", style.SERIF, style.INDEX_SIZE, "TOP"
-    )
-    rows = f"<TR>{cells}</TR>"
-    if channels is not None:
-        below = _cell(str(channels), style.SANS, style.CHANNELS_SIZE, "TOP", span=2)
-        rows += f"<TR>{below}</TR>"
-    return Html(
-        '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">'
-        f"{rows}</TABLE>"
-    )
+@dataclass(frozen=True)
+class Spot:
+    """A named place where nothing is seen: the end of a sample in the legend."""
+
+    name: str
+    place: Point
 
 
-def _cell(text: str, font: str, size: float, side: str, span: int = 1) -> str:
-    return (
-        f'<TD VALIGN="{side}" COLSPAN="{span}">'
-        f'<FONT FACE="{font}" POINT-SIZE="{size}">{text}</FONT></TD>'
-    )
+Shape: TypeAlias = Disc | Label | Arrow | Tag | Words | Bar | Spot
 
 
-def _inches(points: float) -> str:
-    return f"{points / 72:.4f}"
+def moved(shape: Shape, by: Point) -> Shape:
+    """`shape` elsewhere on the page.
+
+    >>> moved(Spot("here", Point(1.0, 2.0)), Point(10.0, 20.0)).place
+    Point(x=11.0, y=22.0)
+    """
+    places: dict[str, Any] = {}
+    for field in fields(shape):
+        value = getattr(shape, field.name)
+        if isinstance(value, Point):
+            places[field.name] = value.plus(by)
+        elif isinstance(value, Curve):
+            places[field.name] = Curve(*(point.plus(by) for point in value))
+    return replace(shape, **places)

@@ -49,7 +49,7 @@ def at(point: Point) -> str:
     >>> at(Point(1.0, -0.001))
     '1.00,0.00'
     """
-    return f"{_number(point.x)},{_number(point.y)}"
+    return f"{number(point.x)},{number(point.y)}"
 
 
 def spline(curve: Curve) -> str:
@@ -58,7 +58,12 @@ def spline(curve: Curve) -> str:
     return f"e,{at(tip)} " + " ".join(at(point) for point in path)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A number with two digits after the point, and zero without a sign.
+
+    >>> number(-0.001)
+    '0.00'
+    """
     return f"{round(value, 2) + 0.0:.2f}"
 
 

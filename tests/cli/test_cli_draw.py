@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from click.testing import CliRunner, Result
@@ -12,9 +12,12 @@ from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
 from nestgen.arch.specfile import to_toml
 from nestgen.checkpoint import save
-from nestgen.cli.draw import command
+from nestgen.cli.draw import MEASURE, command
 from nestgen.codegen.load import build
-from nestgen.drawing import dot_text
+from nestgen.drawing import alt_text
+from nestgen.drawing.dot import dot_text
+from nestgen.drawing.figure import figure
+from nestgen.drawing.options import MeasureName, Options
 from nestgen.errors import DrawingError, OutputError
 
 
@@ -22,6 +25,10 @@ from nestgen.errors import DrawingError, OutputError
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def dot(graph: NestGraph, **options: Any) -> str:
+    return dot_text(figure([graph], Options(**options)))
 
 
 def call(line: str) -> Result:
@@ -36,6 +43,9 @@ def call(line: str) -> Result:
         ("--channels", {"channels": True}),
         ("--size 64x128", {"size": (64, 128)}),
         ("--no-legend", {"legend": False}),
+        ("--gradients 1,3", {"gradients": [1, 3]}),
+        ("--area parameters", {"area": "parameters"}),
+        ("--heat macs", {"heat": "macs"}),
     ],
 )
 def test_options_reach_the_drawing(
@@ -44,7 +54,32 @@ def test_options_reach_the_drawing(
     result = call(f"--depth 3 --dense {options} -o net.gv")
     assert result.output == "wrote net.gv\n"
     drawn = (folder / "net.gv").read_text(encoding="utf-8")
-    assert drawn == dot_text(NestGraph(NestSpec(depth=3)), **expected)
+    assert drawn == dot(NestGraph(NestSpec(depth=3)), **expected)
+
+
+def test_measures_are_those_of_the_drawing() -> None:
+    assert tuple(MEASURE.choices) == get_args(MeasureName)
+
+
+def test_families_are_compared(folder: Path) -> None:
+    assert call("--compare unet,unet++ --depth 2").output == "wrote families.svg\n"
+    call("--compare unet,unet++ --depth 2 -o both.gv")
+    graphs = [NestGraph(NestSpec(depth=2, family=x)) for x in ("unet", "unet++")]
+    drawn = (folder / "both.gv").read_text(encoding="utf-8")
+    assert drawn == dot_text(figure(graphs, Options()))
+
+
+@pytest.mark.parametrize("other", ["--dense", "--family unet+", "net.toml"])
+def test_compared_families_are_named_once(other: str) -> None:
+    result = call(f"--compare unet,unet++ {other}")
+    assert result.exit_code == 2
+    assert "--compare" in result.output
+
+
+def test_alt_text_is_printed_and_nothing_drawn(folder: Path) -> None:
+    output = call("--depth 3 --level 1 --alt").output
+    assert output == alt_text(NestSpec(depth=3), level=1) + "\n"
+    assert list(folder.iterdir()) == []
 
 
 def test_picture_is_called_after_the_network(folder: Path) -> None:
@@ -56,7 +91,7 @@ def test_spec_in_a_file_is_drawn_and_options_change_it(folder: Path) -> None:
     (folder / "net.toml").write_text(to_toml(NestSpec(depth=2, classes=2)))
     call("net.toml --family unet-e -o net.gv")
     expected = NestGraph(NestSpec(depth=2, family="unet-e"))
-    assert (folder / "net.gv").read_text(encoding="utf-8") == dot_text(expected)
+    assert (folder / "net.gv").read_text(encoding="utf-8") == dot(expected)
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.safetensors"])
@@ -65,7 +100,7 @@ def test_network_of_a_checkpoint_is_drawn(name: str, folder: Path) -> None:
     save(build(spec), name)
     call(f"{name} --level 1 -o net.gv")
     drawn = (folder / "net.gv").read_text(encoding="utf-8")
-    assert drawn == dot_text(NestGraph(spec), level=1)
+    assert drawn == dot(NestGraph(spec), level=1)
 
 
 def test_existing_picture_is_kept_without_force(folder: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from typing import Any
 
 import networkx as nx
 import pytest
@@ -16,8 +17,11 @@ from hypothesis import strategies as st
 
 from nestgen.arch.graph import NestGraph, Node
 from nestgen.arch.spec import NestSpec
-from nestgen.drawing import dot_text, style
+from nestgen.drawing import style
+from nestgen.drawing.dot import dot_text
 from nestgen.drawing.engines import render
+from nestgen.drawing.figure import figure
+from nestgen.drawing.options import Options
 from nestgen.errors import DrawingError
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -40,6 +44,10 @@ HOSTILE = [
     "\x00\x07\x1b",
     "\ud800",
 ]
+
+
+def dot(graph: NestGraph, **options: Any) -> str:
+    return dot_text(figure([graph], Options(**options)))
 
 
 def parse(text: str) -> ET.Element:
@@ -67,7 +75,7 @@ def colours(root: ET.Element, kind: str, tag: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.spec.label)
 def test_svg_holds_the_graph(graph: NestGraph) -> None:
-    root = parse(dot_text(graph, legend=False))
+    root = parse(dot(graph, legend=False))
     nodes = {title: written(group) for title, group in groups(root, "node")}
     edges = {title for title, _ in groups(root, "edge")}
     inside = {node.name: f"X{node.i},{node.j}" for node in graph.nodes}
@@ -83,7 +91,7 @@ def test_svg_holds_the_graph(graph: NestGraph) -> None:
 
 @pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.spec.label)
 def test_text_without_an_engine_is_one_whole_digraph(graph: NestGraph) -> None:
-    text = dot_text(graph, channels=True)
+    text = dot(graph, channels=True)
     assert text.startswith("digraph ")
     assert text.endswith("\n}\n")
     assert len(re.findall(r"^  x\d+_\d+ \[", text, re.M)) == len(graph.nodes)
@@ -97,7 +105,7 @@ def test_cut_greys_what_is_no_ancestor(family: str) -> None:
     for level in graph.levels:
         output = Node(0, level)
         kept: set[Node] = {output, *nx.ancestors(graph.dag, output)}
-        root = parse(dot_text(graph, level=level, legend=False))
+        root = parse(dot(graph, level=level, legend=False))
 
         nodes = colours(root, "node", "ellipse")
         grey = {name for name, line in nodes.items() if line == "#c6c6c6"}
@@ -120,11 +128,11 @@ def test_cut_leaves_every_thing_in_its_place() -> None:
     def places(text: str) -> list[str]:
         return sorted(re.findall(r'^  (x\S+(?: -> \S+)? \[pos="[^"]*")', text, re.M))
 
-    assert places(dot_text(FOUR, level=2)) == places(dot_text(FOUR))
+    assert places(dot(FOUR, level=2)) == places(dot(FOUR))
 
 
 def test_head_of_a_cut_is_the_one_that_is_ringed() -> None:
-    root = parse(dot_text(FOUR, level=2, legend=False))
+    root = parse(dot(FOUR, level=2, legend=False))
     ringed = {
         title
         for title, group in groups(root, "node")
@@ -135,18 +143,18 @@ def test_head_of_a_cut_is_the_one_that_is_ringed() -> None:
 
 def test_unknown_level_names_those_that_exist() -> None:
     with pytest.raises(DrawingError, match=r"L2.*has the levels L1, L3$"):
-        dot_text(FOUR.cut([1, 3]), level=2)
+        dot(FOUR.cut([1, 3]), level=2)
 
 
 @pytest.mark.parametrize("size", [(250, 256), (256, 8), (0, 16), (-16, 16)])
 def test_size_that_cannot_be_halved(size: tuple[int, int]) -> None:
     message = f"size: {size[0]}x{size[1]} is not allowed, multiples of 16$"
     with pytest.raises(DrawingError, match=message):
-        dot_text(FOUR, size=size)
+        dot(FOUR, size=size)
 
 
 def test_rows_say_height_before_width() -> None:
-    root = parse(dot_text(FOUR, size=(256, 512)))
+    root = parse(dot(FOUR, size=(256, 512)))
     rows = [written(g) for title, g in groups(root, "node") if title[:3] == "row"]
     expected = ["256 512", "128 256", "64 128", "32 64", "16 32"]
     assert rows == [text.replace(" ", " \N{MULTIPLICATION SIGN} ") for text in expected]
@@ -154,7 +162,7 @@ def test_rows_say_height_before_width() -> None:
 
 def test_channels_are_each_nodes_own() -> None:
     graph = NestGraph(NestSpec(depth=2, widths=(7, 11, 13)))
-    root = parse(dot_text(graph, channels=True, legend=False))
+    root = parse(dot(graph, channels=True, legend=False))
     nodes = {title: written(group) for title, group in groups(root, "node")}
     assert {node.name: nodes[node.name] for node in graph.nodes} == {
         node.name: f"X{node.i},{node.j}{graph.width(node)}" for node in graph.nodes
@@ -174,7 +182,7 @@ def test_channels_are_each_nodes_own() -> None:
 def test_legend_explains_what_occurs(
     graph: NestGraph, level: int | None, names: list[str]
 ) -> None:
-    root = parse(dot_text(graph, level=level))
+    root = parse(dot(graph, level=level))
     called = {kind: look.name for kind, look in style.NODES.items()}
     called |= {kind: look.name for kind, look in style.EDGES.items()}
     legend = [written(g) for title, g in groups(root, "node") if title[:6] == "legend"]
@@ -184,7 +192,7 @@ def test_legend_explains_what_occurs(
 def test_looks_differ_without_colour() -> None:
     kinds = [style.NODES[name] for name in ("encoder", "nested", "head")]
     assert len({(look.width, look.rings) for look in kinds}) == 3
-    assert len({(look.width, look.stroke) for look in style.EDGES.values()}) == 3
+    assert len({(look.width, look.dashed) for look in style.EDGES.values()}) == 3
 
 
 @pytest.mark.parametrize(
@@ -198,17 +206,17 @@ def test_looks_differ_without_colour() -> None:
         (NestSpec(depth=2), {"level": 1, "title": "A"}, "A, cut at L1"),
     ],
 )
-def test_title(spec: NestSpec, options: dict[str, object], title: str) -> None:
-    root = parse(dot_text(NestGraph(spec), **options))  # type: ignore[arg-type]
+def test_title(spec: NestSpec, options: dict[str, Any], title: str) -> None:
+    root = parse(dot(NestGraph(spec), **options))
     assert dict(groups(root, "node"))["title0"].findtext(f"{SVG}text") == title
 
 
 def test_empty_title_leaves_it_out() -> None:
-    assert "title0" not in dot_text(FOUR, title="")
+    assert "title0" not in dot(FOUR, title="")
 
 
 def test_long_title_is_broken_and_then_shortened() -> None:
-    root = parse(dot_text(FOUR, title="word " * 100))
+    root = parse(dot(FOUR, title="word " * 100))
     lines = [written(g) for title, g in groups(root, "node") if title[:5] == "title"]
     assert len(lines) == 3
     assert all(len(line) <= style.TITLE_LETTERS for line in lines)
@@ -231,7 +239,7 @@ def assert_harmless(title: str) -> None:
     one_line = " ".join(title.split())
     shown = "".join(letter if letter.isprintable() else "?" for letter in one_line)
     graph = GRAPHS[0]
-    root, plain = parse(dot_text(graph, title=title)), parse(dot_text(graph, title=""))
+    root, plain = parse(dot(graph, title=title)), parse(dot(graph, title=""))
     texts = [written(g) for name, g in groups(root, "node") if name[:5] == "title"]
     assert "".join(texts).replace(" ", "") == shown.replace(" ", "")
 
@@ -247,10 +255,13 @@ def assert_harmless(title: str) -> None:
 
 def test_bytes_do_not_depend_on_the_hash_seed() -> None:
     program = (
-        "import sys; from nestgen.drawing import *; from nestgen.arch.graph import *;"
-        "from nestgen.arch.spec import NestSpec;"
+        "import sys; from nestgen.arch.graph import *;"
+        "from nestgen.drawing.dot import dot_text;"
+        "from nestgen.arch.spec import NestSpec; from nestgen.drawing.options import *;"
+        "from nestgen.drawing.figure import figure;"
         "graph = NestGraph(NestSpec(depth=4));"
-        "text = dot_text(graph, level=2, channels=True, size=(64, 64));"
+        "options = Options(level=2, channels=True, size=(64, 64));"
+        "text = dot_text(figure([graph], options));"
         "sys.stdout.buffer.write(text.encode())"
     )
     outputs = {
@@ -262,4 +273,4 @@ def test_bytes_do_not_depend_on_the_hash_seed() -> None:
         ).stdout
         for seed in ("0", "1", "2")
     }
-    assert outputs == {dot_text(FOUR, level=2, channels=True, size=(64, 64)).encode()}
+    assert outputs == {dot(FOUR, level=2, channels=True, size=(64, 64)).encode()}

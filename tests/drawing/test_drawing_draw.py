@@ -10,7 +10,10 @@ import pytest
 
 from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
-from nestgen.drawing import dot_text, draw
+from nestgen.drawing import draw
+from nestgen.drawing.dot import dot_text
+from nestgen.drawing.figure import figure
+from nestgen.drawing.options import Options
 from nestgen.errors import DrawingError
 
 SPEC = NestSpec(depth=2)
@@ -25,7 +28,10 @@ def test_whatever_has_a_spec_is_drawn(thing: Any, tmp_path: Path) -> None:
     file = tmp_path / "net.gv"
     draw(thing, file, level=1, channels=True, size=(4, 8), legend=False, title="T")
     assert file.read_text(encoding="utf-8") == dot_text(
-        NestGraph(SPEC), level=1, channels=True, size=(4, 8), legend=False, title="T"
+        figure(
+            [NestGraph(SPEC)],
+            Options(level=1, channels=True, size=(4, 8), legend=False, title="T"),
+        )
     )
 
 
@@ -45,6 +51,8 @@ def test_nothing_else_is_drawn(thing: Any, tmp_path: Path) -> None:
         ("a.b.png", b"\x89PNG"),
         ("a.gv", b"digraph"),
         ("a.dot", b"digraph"),
+        ("a.tex", b"% UNet++"),
+        ("a.mmd", b"---\ntitle: "),
     ],
 )
 def test_name_says_the_format(name: str, start: bytes, tmp_path: Path) -> None:
@@ -54,7 +62,7 @@ def test_name_says_the_format(name: str, start: bytes, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["net", "net.jpg", ".svg", "svg", "net.svg.gz"])
 def test_other_formats_are_refused(name: str, tmp_path: Path) -> None:
-    allowed = r"a name that ends in \.svg, \.png, \.pdf, \.gv, \.dot can$"
+    allowed = r"a name that ends in \.svg, \.png, \.pdf, \.tex, \.gv, \.dot, \.mmd can$"
     with pytest.raises(DrawingError, match=allowed):
         draw(SPEC, tmp_path / name)
 

@@ -16,11 +16,16 @@ from PIL import Image
 
 from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
-from nestgen.drawing import dot_text, engines
+from nestgen.drawing import engines
+from nestgen.drawing.dot import dot_text
 from nestgen.drawing.engines import engine, pure, render
+from nestgen.drawing.figure import figure
+from nestgen.drawing.options import Options
 from nestgen.errors import DrawingError
 
-TEXT = dot_text(NestGraph(NestSpec(depth=3)), channels=True, size=(64, 64))
+TEXT = dot_text(
+    figure([NestGraph(NestSpec(depth=3))], Options(channels=True, size=(64, 64)))
+)
 needs_dot = pytest.mark.skipif(
     shutil.which("dot") is None, reason="Graphviz's dot is not on PATH"
 )
