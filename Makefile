@@ -15,7 +15,7 @@ test: $(VENV)/test.done
 check: $(VENV)/test.done
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy nestgen tests examples benchmarks
+	$(BIN)/mypy nestgen tests examples benchmarks docs
 
 clean:
 	rm -rf $(VENV) .venv-tool build dist *.egg-info demo

@@ -60,4 +60,7 @@ Concat = Literal["up-first", "up-last", "up-first-newest"]
 oldest, then the up-sampled input; the up-sampled input, then the skips from the
 newest."""
 
+MeasureName = Literal["parameters", "macs", "activations"]
+"""What a drawing may show of each node."""
+
 PresetName = Literal["default", "zhou2018", "phone", "convnext"]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import rich_click as click
 
+from nestgen.arch.choices import MeasureName
 from nestgen.cli.options import Numbers, Size, make_spec, spec_options
 
 if TYPE_CHECKING:
     from nestgen.arch.spec import NestSpec
 
 
-MEASURE = click.Choice(["parameters", "macs", "activations"])
+MEASURE = click.Choice(get_args(MeasureName))
 
 
 @click.command("draw")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from nestgen.arch.choices import MeasureName
 from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
 from nestgen.drawing.alt import sentences
@@ -14,7 +15,7 @@ from nestgen.drawing.dot import dot_text
 from nestgen.drawing.engines import render
 from nestgen.drawing.figure import Figure, figure
 from nestgen.drawing.mermaid import mermaid_text
-from nestgen.drawing.options import MeasureName, Options
+from nestgen.drawing.options import Options
 from nestgen.drawing.svg import told
 from nestgen.drawing.tikz import tikz_text
 from nestgen.errors import DrawingError

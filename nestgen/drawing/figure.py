@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from nestgen.arch.choices import MeasureName
 from nestgen.arch.graph import NestGraph
 from nestgen.drawing import style
 from nestgen.drawing.alt import sentences
@@ -14,7 +15,7 @@ from nestgen.drawing.layout import Layout, hull, place
 from nestgen.drawing.legend import entries, samples
 from nestgen.drawing.looks import looks_of
 from nestgen.drawing.measures import fitted, scale_of, values
-from nestgen.drawing.options import MeasureName, Options
+from nestgen.drawing.options import Options
 from nestgen.drawing.panel import Panel, Shown, heading, resolutions, wrapped
 from nestgen.drawing.routes import Box
 from nestgen.drawing.shapes import Shape, moved

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from nestgen.arch.choices import MeasureName
 from nestgen.arch.cost import default_size, fitting_size, node_cost
 from nestgen.arch.graph import NestGraph, Node
 from nestgen.drawing import style
-from nestgen.drawing.options import MeasureName
 from nestgen.errors import DrawingError, SpecError
 from nestgen.units import scaled
 

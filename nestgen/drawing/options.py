@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
+from nestgen.arch.choices import MeasureName
 from nestgen.errors import DrawingError
-
-MeasureName = Literal["parameters", "macs", "activations"]
 
 _CLASHES = (
     ("level", "gradients", "both grey nodes"),

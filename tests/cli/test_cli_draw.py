@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -12,12 +12,12 @@ from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
 from nestgen.arch.specfile import to_toml
 from nestgen.checkpoint import save
-from nestgen.cli.draw import MEASURE, command
+from nestgen.cli.draw import command
 from nestgen.codegen.load import build
 from nestgen.drawing import alt_text
 from nestgen.drawing.dot import dot_text
 from nestgen.drawing.figure import figure
-from nestgen.drawing.options import MeasureName, Options
+from nestgen.drawing.options import Options
 from nestgen.errors import DrawingError, OutputError
 
 
@@ -55,10 +55,6 @@ def test_options_reach_the_drawing(
     assert result.output == "wrote net.gv\n"
     drawn = (folder / "net.gv").read_text(encoding="utf-8")
     assert drawn == dot(NestGraph(NestSpec(depth=3)), **expected)
-
-
-def test_measures_are_those_of_the_drawing() -> None:
-    assert tuple(MEASURE.choices) == get_args(MeasureName)
 
 
 def test_families_are_compared(folder: Path) -> None:
