@@ -19,10 +19,10 @@ from nestgen.codegen.load import spec_of
 from nestgen.errors import DataError
 from nestgen.files import write_whole
 from nestgen.imaging.overlay import overlay
-from nestgen.imaging.pad import pad
-from nestgen.imaging.pairs import size_text
+from nestgen.imaging.pad import pad, padded_size
 from nestgen.imaging.png import write_png
 from nestgen.imaging.read import read_image, read_pixels
+from nestgen.imaging.size import size_text
 from nestgen.surgery.modes import eval_mode
 from nestgen.training.outputs import by_level, probabilities, to_labels
 
@@ -69,7 +69,9 @@ def predict(model: nn.Module, image: NDArray[np.float32]) -> Prediction:
     height, width = image.shape[1:]
     weight = next(model.parameters())
     with _enough_memory(f"{size_text((height, width))} pixels on {weight.device}"):
-        x = torch.from_numpy(pad(image, 2**spec.depth))[None].to(weight)
+        x = torch.from_numpy(
+            pad(image, padded_size((height, width), (2**spec.depth,) * 2))
+        )[None].to(weight)
         with eval_mode(model), torch.inference_mode():
             outputs = by_level(model(x), spec.heads)
             logits = outputs[f"L{spec.heads[-1]}"][..., :height, :width].float()

@@ -19,9 +19,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from nestgen.errors import DataError
 from nestgen.imaging.masks import labels_for
-from nestgen.imaging.pad import pad
-from nestgen.imaging.pairs import Pair, load_labels, size_text
+from nestgen.imaging.pad import pad, padded_size
+from nestgen.imaging.pairs import Pair, load_labels
 from nestgen.imaging.read import read_image
+from nestgen.imaging.size import size_text
 from nestgen.training.augment import Patches
 
 MIN_STEPS = 16
@@ -133,7 +134,7 @@ def whole_images(
     waiting: list[tuple[int, NDArray[np.float32], NDArray[np.uint8]]] = []
     for index in indices:
         image, labels = load_pair(pairs[index], channels, classes)
-        image = pad(image, multiple)
+        image = pad(image, padded_size(labels.shape, (multiple, multiple)))
         full = (len(waiting) + 1) * image[0].size > pixels
         if waiting and (full or waiting[0][1].shape != image.shape):
             yield _whole(waiting)

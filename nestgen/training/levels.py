@@ -93,7 +93,7 @@ def measure_levels(
     choice = choose_level(
         {level: scores[f"L{level}"].iou for level in spec.heads}, tolerance
     )
-    size = padded_size(_frequent_size(pairs), 2**spec.depth)
+    size = padded_size(_frequent_size(pairs), (2**spec.depth,) * 2)
     x = torch.randn(batch_size, spec.in_channels, *size, device=device)
     alone = {level: prune(model, level).eval() for level in spec.heads}
     seconds = time_in_turn(alone, x, rounds, progress)

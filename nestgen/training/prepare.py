@@ -36,7 +36,7 @@ def patch_size(inventory: Inventory, depth: int) -> tuple[int, int]:
     if len(inventory.sizes) > 1:
         height = width = max(max(size) for size, _ in inventory.sizes)
     size = min(height, LARGEST_PATCH), min(width, LARGEST_PATCH)
-    return padded_size(size, 2**depth)
+    return padded_size(size, (2**depth,) * 2)
 
 
 def check_patch(patch: tuple[int, int], depth: int) -> None:
@@ -44,7 +44,7 @@ def check_patch(patch: tuple[int, int], depth: int) -> None:
 
     >>> check_patch((96, 96), 4)
     """
-    if patch != padded_size(patch, 2**depth):
+    if patch != padded_size(patch, (2**depth,) * 2):
         raise SettingsError(
             f"patch: {patch[0]}x{patch[1]} is not allowed, multiples of {2**depth} "
             f"from {2 ** (depth + 1)} on"

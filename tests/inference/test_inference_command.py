@@ -210,7 +210,7 @@ def test_bad_files_are_named_and_the_others_done(
     assert result.exit_code == 1
     assert tree(tmp_path / "out") == ["a.png", "c.png"]
     first, second = said(result)
-    reason = "not a PNG, JPEG, BMP or TIFF image"
+    reason = "not a PNG, JPEG, BMP, TIFF or NIfTI image"
     assert first == f"nestgen: {images / 'b.png'}: {reason}"
     assert second.startswith(f"nestgen: {cut}: ")
     assert result.stdout.splitlines() == [
