@@ -92,6 +92,15 @@ class NiftiPicture:
             place = place[got:]
 
 
+def is_nifti_name(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is named as NIfTI.
+
+    >>> is_nifti_name("a.NII.gz"), is_nifti_name("a.gz")
+    (True, False)
+    """
+    return os.fspath(path).lower().endswith(NIFTI_SUFFIXES)
+
+
 def starts_nifti(start: bytes) -> bool:
     """Whether a file that starts so is NIfTI, or gzip in which one may lie."""
     heads = [size.to_bytes(4, order) for size in _SIZES for order in _ORDERS]

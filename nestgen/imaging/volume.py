@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 
 from nestgen.errors import OutputError
 from nestgen.files import write_whole
-from nestgen.imaging.nifti import NIFTI_SUFFIXES, NiftiPicture, write_nifti
+from nestgen.imaging.nifti import (
+    NIFTI_SUFFIXES,
+    NiftiPicture,
+    is_nifti_name,
+    write_nifti,
+)
 from nestgen.imaging.picture import open_picture
 
 VOLUME_SUFFIXES = (".tif", ".tiff", *NIFTI_SUFFIXES)
@@ -50,7 +55,7 @@ def write_volume(
     if not is_volume_name(path):
         named = ", ".join(VOLUME_SUFFIXES)
         raise OutputError(f"{os.fspath(path)}: a volume is one of {named}")
-    if os.fspath(path).lower().endswith(NIFTI_SUFFIXES):
+    if is_nifti_name(path):
         write_nifti(path, array, None if like is None else _header(like))
         return
     buffer = io.BytesIO()

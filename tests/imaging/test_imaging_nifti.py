@@ -224,6 +224,7 @@ def test_a_mask_lies_where_its_image_lies(tmp_path: Path, kind: Any, name: str) 
     first = target.read_bytes()
     write_mask(target, labels, classes=3, like=source)
     assert target.read_bytes() == first, "the same mask, the same bytes"
+    assert name.endswith(".nii") or first[4:8] == bytes(4), "whenever it is written"
     assert source.read_bytes() == before
 
 

@@ -178,9 +178,9 @@ def test_at_a_level_only_what_it_needs_is_computed(
 ) -> None:
     seen: list[nn.Module] = []
 
-    def spy(network: nn.Module, path: Path) -> Any:
+    def spy(network: nn.Module, *arguments: Any) -> Any:
         seen.append(network)
-        return predict_file(network, path)
+        return predict_file(network, *arguments)
 
     monkeypatch.setattr("nestgen.inference.predict.predict_file", spy)
     run(model, picture(images / "a.png"), "-o", tmp_path / "out", "--level", 1)
