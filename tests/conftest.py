@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -47,7 +48,8 @@ def write_balls(folder: Path, number: int, seed: int = 0) -> Path:
         for side, volume in (("images", grey), ("masks", inside)):
             stored = volume.clip(0, 255).astype(np.uint8).T
             path = folder / side / f"{index:02}.nii.gz"
-            nibabel.Nifti1Image(stored, affine).to_filename(path)
+            image: Any = nibabel.Nifti1Image(stored, affine)  # type: ignore[no-untyped-call]
+            image.to_filename(path)
     return folder
 
 

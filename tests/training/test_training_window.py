@@ -103,23 +103,37 @@ def test_where_windows_overlap_the_nearer_middle_counts_more() -> None:
     torch.testing.assert_close(between + between.flip(0), torch.ones(8))
 
 
-@pytest.fixture(scope="module")
-def model() -> nn.Module:
+def network_on(dims: int, **fields: object) -> nn.Module:
     torch.manual_seed(0)
-    return build(NestSpec(depth=3, widths=4, in_channels=1)).eval()
+    spec = {"dims": dims, "depth": 3, "widths": 4, "in_channels": 1, **fields}
+    return build(NestSpec(**spec)).eval()
 
 
-@pytest.mark.parametrize("size", [(40, 33), (16, 70), (17, 16)])
+FLAT = network_on(2)
+THICK = network_on(3, strides=[[1, 2, 2], 2, 2], kernel_sizes=[[1, 3, 3], 3, 3, 3])
+"""Its multiples are 4x8x8."""
+
+
+@pytest.mark.parametrize(
+    ("model", "window", "size"),
+    [
+        (FLAT, (16, 16), (40, 33)),
+        (FLAT, (16, 16), (16, 70)),
+        (FLAT, (16, 24), (17, 24)),
+        (THICK, (8, 16, 16), (12, 21, 16)),
+        (THICK, (8, 16, 24), (8, 16, 30)),
+    ],
+)
 def test_the_levels_of_one_pass_are_those_of_each_cut_alone(
-    model: nn.Module, size: Sequence[int]
+    model: nn.Module, window: Sequence[int], size: Sequence[int]
 ) -> None:
     x = noise(1, 1, *size)
     with torch.inference_mode():
-        found = through_windows(network_of(model, [1, 2, 3]), x, (16, 16), CPU)
+        found = through_windows(network_of(model, [1, 2, 3]), x, window, CPU)
         assert list(found) == ["L1", "L2", "L3"]
         for level in (1, 2, 3):
             small = network_of(prune(model, level).eval(), [level])
-            alone = through_windows(small, x, (16, 16), CPU)
+            alone = through_windows(small, x, window, CPU)
             assert torch.equal(found[f"L{level}"], alone[f"L{level}"])
 
 
@@ -132,13 +146,19 @@ class Windowed(nn.Module):
         return through_windows(network_of(self.model, [3]), x, self.window, CPU)
 
 
-def test_what_the_network_holds_is_bounded_by_the_window(model: nn.Module) -> None:
-    small, large = noise(1, 1, 32, 32), noise(1, 1, 256, 256)
+@pytest.mark.parametrize(
+    ("model", "window", "size"),
+    [(FLAT, (32, 32), (256, 256)), (THICK, (8, 16, 16), (32, 48, 64))],
+)
+def test_what_the_network_holds_is_bounded_by_the_window(
+    model: nn.Module, window: Sequence[int], size: Sequence[int]
+) -> None:
+    small, large = noise(1, 1, *window), noise(1, 1, *size)
     one_window = peak_bytes(model, small)
     # the image, its logits and their weights; nothing else grows
-    images = 3 * large.nbytes
-    assert peak_bytes(Windowed(model, (32, 32)), large) < one_window + images + 2**14
-    assert peak_bytes(model, large) > 10 * (one_window + images)
+    images, few = 3 * large.nbytes, 4 * small.nbytes
+    assert peak_bytes(Windowed(model, window), large) < one_window + images + few
+    assert peak_bytes(model, large) > 8 * (one_window + images)
 
 
 def test_the_window_is_asked_for_or_usual(monkeypatch: pytest.MonkeyPatch) -> None:
