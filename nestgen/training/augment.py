@@ -56,7 +56,8 @@ class Patches:
                 min_zoom=0.8,
                 max_zoom=1.25,
                 mode=[_LINEAR[len(patch)], "nearest"],
-                padding_mode="reflect",
+                # two slices become one: nothing is left that could be mirrored
+                padding_mode="reflect" if min(patch) > 2 else "edge",
             ),
             *(RandFlipd(BOTH, prob=0.5, spatial_axis=axis) for axis in axes),
             *after,
