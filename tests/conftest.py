@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+import nibabel
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -17,6 +20,9 @@ settings.load_profile("nestgen")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
 
+BALLS = (7, 16, 20)
+"""Depth, height and width of the volumes."""
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
@@ -26,3 +32,31 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder}: no real images here; NESTGEN_DATA names their folder")
     return folder
+
+
+def write_balls(folder: Path, number: int, seed: int = 0) -> Path:
+    """`number` noisy volumes of thick slices with one ball each, and their masks."""
+    generator = np.random.default_rng(seed)
+    affine = np.diag([0.5, 0.5, 2, 1])
+    for side in ("images", "masks"):
+        (folder / side).mkdir(parents=True, exist_ok=True)
+    z, y, x = np.mgrid[: BALLS[0], : BALLS[1], : BALLS[2]]
+    for index in range(number):
+        at = generator.integers(4, 12, size=2)
+        inside = (2 * (z - 3)) ** 2 + (y - at[0]) ** 2 + (x - at[1]) ** 2 <= 16
+        grey = np.where(inside, 140, 30) + generator.normal(0, 8, BALLS)
+        for side, volume in (("images", grey), ("masks", inside)):
+            stored = volume.clip(0, 255).astype(np.uint8).T
+            path = folder / side / f"{index:02}.nii.gz"
+            image: Any = nibabel.Nifti1Image(stored, affine)  # type: ignore[no-untyped-call]
+            image.to_filename(path)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """train/ and val/ of balls in volumes that are larger than their patches."""
+    root = tmp_path_factory.mktemp("balls")
+    write_balls(root / "train", 4)
+    write_balls(root / "val", 3, seed=1)
+    return root

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from nestgen.cli.device import device_option, load_on
+from nestgen.cli.window import window_for, window_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--tolerance", type=float, default=0.005, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=15, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True)
+@window_option
 @device_option
 @click.option("-o", "--plot", multiple=True, metavar="FILE", help=".png, .svg or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -37,6 +39,7 @@ def command(
     tolerance: float,
     rounds: int,
     batch_size: int,
+    window: tuple[int, ...] | None,
     device: str | None,
     plot: tuple[str, ...],
     as_json: bool,
@@ -47,7 +50,8 @@ def command(
     The choice is the smallest level whose mean IoU is within the tolerance of the
     best. The plot goes to MODEL-levels.png and .svg unless -o names others; with
     --json there is one only if -o names it. --val-fraction measures the images that
-    `train` with the same fraction validated on.
+    `train` with the same fraction validated on. Images larger than --window are gone
+    over by windows; time and memory are those of one.
 
     Example: nestgen levels run/model.pt --data DATA/val
     """
@@ -63,7 +67,9 @@ def command(
     refuse_existing(*plots, force=force)
     check_tolerance(tolerance)
     pairs = val_pairs(data, val_fraction)
-    report = measure(load_on(model, device), pairs, tolerance, rounds, batch_size)
+    network = load_on(model, device)
+    seen = window_for(network, window)
+    report = measure(network, pairs, tolerance, rounds, batch_size, seen)
     if as_json:
         click.echo(json.dumps({**report.to_plain(), "plots": list(plots)}, indent=2))
     else:
@@ -89,6 +95,7 @@ def measure(
     tolerance: float,
     rounds: int = 15,
     batch_size: int = 1,
+    window: tuple[int, ...] | None = None,
 ) -> Report:
     """Measure under a bar; both `levels` and `prune --level auto` do."""
     from nestgen.cli.progress import live_bar
@@ -102,6 +109,7 @@ def measure(
         return measure_levels(
             model,
             pairs,
+            window=window,
             tolerance=tolerance,
             rounds=rounds,
             batch_size=batch_size,
@@ -119,8 +127,8 @@ def choose(model: nn.Module, pairs: Sequence[Pair], tolerance: float | None) -> 
 def show(report: Report) -> None:
     """The table of the levels, and the choice in words."""
     from nestgen.cli.tables import count, scaled, show_table
+    from nestgen.imaging.size import size_text
 
-    height, width = report.size
     columns = ["level", "IoU", "Dice", "IoU, all px", "Dice, all px", "parameters"]
     columns += ["MACs", "weights", "ms", "images/s", "peak memory"]
     show_table(
@@ -141,8 +149,8 @@ def show(report: Report) -> None:
             ]
             for level in report.levels
         ],
-        title=f"{report.images} images; MACs, time and memory at {height}x{width}, "
-        f"batch {report.levels[0].batch_size}",
+        title=f"{report.images} images; MACs, time and memory at "
+        f"{size_text(report.size)}, batch {report.levels[0].batch_size}",
     )
     click.echo(in_words(report))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from nestgen.cli.device import device_option, load_on
+from nestgen.cli.window import window_for, window_option
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,8 +24,9 @@ Targets = dict[str, Path]
 @click.argument("images")
 @click.option("-o", "--output", required=True, metavar="MASKS", help="Their folder.")
 @click.option("--level", type=int, metavar="K", help="Cut the network there first.")
-@click.option("--probabilities", is_flag=True, help="Write probabilities/NAME.tif too.")
+@click.option("--probabilities", is_flag=True, help="Write them too, as floats.")
 @click.option("--overlay", is_flag=True, help="Draw contours: overlays/NAME.png too.")
+@window_option
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print what is written as JSON.")
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
@@ -37,6 +39,7 @@ def command(
     level: int | None,
     probabilities: bool,
     overlay: bool,
+    window: tuple[int, ...] | None,
     device: str | None,
     as_json: bool,
     force: bool,
@@ -44,23 +47,28 @@ def command(
     """Write the mask of each of IMAGES, a file, a folder or a pattern in quotes.
 
     A mask is MASKS/NAME.png at its image's size: 0 and 255 for one class, the labels
-    for several. A file that cannot be used is named and left out; the exit status is
-    then 1, or 2 where no image is left.
+    for several. Of a volume it is NAME.nii.gz with the image's affine, or NAME.tif, as
+    the image is. Images larger than --window are gone over by windows that overlap by
+    half. A file that cannot be used is named and left out; the exit status is then 1,
+    or 2 where no image is left.
 
     Example: nestgen predict run/model-L2.pt IMAGES -o MASKS
     """
+    from nestgen.codegen.load import spec_of
     from nestgen.imaging.inputs import expand_inputs
     from nestgen.surgery.cut import prune
 
-    jobs = {
-        image: _targets(image, Path(output), probabilities, overlay)
-        for image in expand_inputs(images)
-    }
-    _refuse(Path(output), jobs, force)
+    paths = expand_inputs(images)
     network = load_on(model, device)
     if level is not None:
         network = prune(network, level)
-    written, skipped = _predict_each(network, jobs)
+    deep = spec_of(network).dims == 3
+    jobs = {
+        path: _targets(path, Path(output), deep, probabilities, overlay)
+        for path in paths
+    }
+    _refuse(Path(output), jobs, force)
+    written, skipped = _predict_each(network, jobs, window_for(network, window))
     if as_json:
         files = [str(path) for targets in written for path in targets.values()]
         click.echo(json.dumps({"written": files, "skipped": skipped}, indent=2))
@@ -73,12 +81,21 @@ def command(
         context.exit(1 if written else 2)
 
 
-def _targets(image: Path, folder: Path, probabilities: bool, overlay: bool) -> Targets:
-    targets = {"mask": folder / f"{image.stem}.png"}
+def _targets(
+    image: Path, folder: Path, deep: bool, probabilities: bool, overlay: bool
+) -> Targets:
+    """Volumes are written in the format in which they are read."""
+    from nestgen.imaging.nifti import is_nifti_name
+    from nestgen.imaging.picture import stem_of
+
+    stem = stem_of(image)
+    volume = ".nii.gz" if is_nifti_name(image) else ".tif"
+    targets = {"mask": folder / f"{stem}{volume if deep else '.png'}"}
     if probabilities:
-        targets["probabilities"] = folder / "probabilities" / f"{image.stem}.tif"
+        name = f"{stem}{volume if deep else '.tif'}"
+        targets["probabilities"] = folder / "probabilities" / name
     if overlay:
-        targets["overlay"] = folder / "overlays" / f"{image.stem}.png"
+        targets["overlay"] = folder / "overlays" / f"{stem}.png"
     return targets
 
 
@@ -102,7 +119,7 @@ def _all(jobs: Iterable[Targets]) -> list[Path]:
 
 
 def _predict_each(
-    model: nn.Module, jobs: Mapping[Path, Targets]
+    model: nn.Module, jobs: Mapping[Path, Targets], window: tuple[int, ...]
 ) -> tuple[list[Targets], dict[str, str]]:
     """What was written, and the reason for each file that was left out."""
     from nestgen.cli.progress import live_bar
@@ -113,7 +130,7 @@ def _predict_each(
     with live_bar() as bar:
         for image, targets in bar.track(jobs.items(), description="predicting"):
             try:
-                _write(model, image, targets)
+                _write(model, image, targets, window)
             except DataError as error:
                 bar.console.out(f"nestgen: {error}")  # click would write into the bar
                 skipped[str(image)] = str(error).removeprefix(f"{image}: ")
@@ -122,7 +139,9 @@ def _predict_each(
     return written, skipped
 
 
-def _write(model: nn.Module, image: Path, targets: Targets) -> None:
+def _write(
+    model: nn.Module, image: Path, targets: Targets, window: tuple[int, ...]
+) -> None:
     """The mask comes last: where it is, the others are."""
     from nestgen.imaging.masks import write_mask
     from nestgen.inference.predict import (
@@ -131,9 +150,10 @@ def _write(model: nn.Module, image: Path, targets: Targets) -> None:
         write_probabilities,
     )
 
-    found = predict_file(model, image)
+    found = predict_file(model, image, window)
     if "overlay" in targets:
         write_overlay(targets["overlay"], image, found.labels)
     if "probabilities" in targets:
-        write_probabilities(targets["probabilities"], found.probabilities)
-    write_mask(targets["mask"], found.labels, classes=len(found.probabilities))
+        write_probabilities(targets["probabilities"], found.probabilities, image)
+    classes = len(found.probabilities)
+    write_mask(targets["mask"], found.labels, classes, like=image)

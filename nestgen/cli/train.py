@@ -45,7 +45,7 @@ class LevelWeight(click.ParamType[tuple[str, float]]):
 @click.option("-o", "--output", metavar="RUN", default="run", show_default=True)
 @click.option("--val-fraction", type=float, help="Split one folder.  [0.2]")
 @click.option("--epochs", type=int, help="Passes, of 16 steps or more.  [40]")
-@click.option("--batch-size", type=int, help="Images a step.  [4]")
+@click.option("--batch-size", type=int, help="Images a step.  [4, volumes 2]")
 @click.option(
     "--learning-rate", type=float, help="Its peak.  [0.003, without a norm 0.0003]"
 )
@@ -69,6 +69,8 @@ def command(
     **options: Any,
 ) -> None:
     """Train on DATA: train/ and val/, each with images/ and masks/ of equal names.
+
+    Images, or volumes: .nii, .nii.gz and stacks of TIFF pages.
 
     Or one such folder, split by --val-fraction; or the Data Science Bowl's layout with
     a mask for each object. RUN/model.pt is the best network so far, RUN/last.pt the
@@ -125,14 +127,14 @@ def run(
     """Train with a live bar; exit with 130 and the way to go on if interrupted."""
     from nestgen.cli.progress import speaks
     from nestgen.cli.training import LiveRun
+    from nestgen.imaging.size import size_text
     from nestgen.training.loop import train
 
-    height, width = settings.patch
     classes = "1 class" if spec.classes == 1 else f"{spec.classes} classes"
     headline = (
         f"{spec.label}, {spec.in_channels} channels in, {classes}, "
         f"{len(train_pairs)} images to train on, {len(val_pairs)} to validate, "
-        f"patches of {height}x{width}"
+        f"patches of {size_text(settings.patch)}"
     )
     with LiveRun(headline, len(val_pairs)) as observer:
         outcome = train(
@@ -174,25 +176,30 @@ def _settings_given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _spec(options: dict[str, Any], inventory: Inventory) -> NestSpec:
-    from nestgen.training.prepare import check_classes
+    from nestgen.training.prepare import check_classes, check_dims
 
     found = {"in_channels": inventory.channels, "classes": inventory.classes}
-    spec = make_spec(options, **found)
+    spec = make_spec(options, **found, dims=inventory.dims)
+    check_dims(inventory, spec.dims)
     check_classes(inventory, spec.classes)
     return spec
 
 
 def _settings(given: dict[str, Any], inventory: Inventory, spec: NestSpec) -> Settings:
     from nestgen.arch.cost import full_size
-    from nestgen.training.prepare import check_patch, learning_rate_of, patch_size
+    from nestgen.arch.graph import NestGraph
+    from nestgen.training.prepare import BATCH_SIZE, learning_rate_of, patch_size
     from nestgen.training.settings import Settings
+    from nestgen.training.window import check_sides
 
+    multiples = NestGraph(spec).multiples
     defaults = {
-        "patch": patch_size(inventory, spec.depth),
+        "patch": patch_size(inventory, multiples),
+        "batch_size": BATCH_SIZE[spec.dims],
         "learning_rate": learning_rate_of(spec),
     }
     if "patch" in given:
         given = {**given, "patch": full_size(given["patch"], spec.dims)}
     settings = Settings(**{**defaults, **given})
-    check_patch(settings.patch, spec.depth)
+    check_sides("patch", settings.patch, multiples)
     return settings

@@ -6,7 +6,7 @@ import glob
 from pathlib import Path
 
 from nestgen.errors import DataError
-from nestgen.imaging.picture import SUFFIXES, is_image_name
+from nestgen.imaging.picture import SUFFIXES, is_image_name, stem_of
 
 
 def expand_inputs(argument: str) -> tuple[Path, ...]:
@@ -44,6 +44,6 @@ def expand_inputs(argument: str) -> tuple[Path, ...]:
 def _refuse_one_stem(images: list[Path]) -> None:
     first: dict[str, Path] = {}
     for image in images:
-        other = first.setdefault(image.stem, image)
+        other = first.setdefault(stem_of(image), image)
         if other != image:
             raise DataError(f"{other} and {image}: their masks would have one name")

@@ -10,8 +10,9 @@ import numpy as np
 
 from nestgen.errors import DataError
 from nestgen.imaging.masks import MAX_CLASSES, classes_of
-from nestgen.imaging.pairs import Pair, load_labels, raise_problems, size_text
+from nestgen.imaging.pairs import Pair, load_labels, raise_problems
 from nestgen.imaging.read import image_channels, read_pixels
+from nestgen.imaging.size import size_text
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,15 @@ class Inventory:
     images: int
     channels: int
     """1 if all images are grey, 3 if some are in colour, else what they all have."""
-    sizes: tuple[tuple[tuple[int, int], int], ...]
-    """((H, W), number of images), the most frequent size first."""
+    sizes: tuple[tuple[tuple[int, ...], int], ...]
+    """((H, W) or (D, H, W), number of images), the most frequent size first."""
     values: tuple[int, ...]
     """The label values of all masks, sorted."""
+
+    @property
+    def dims(self) -> int:
+        """The axes of every image: 2, or 3 of volumes."""
+        return len(self.sizes[0][0])
 
     @property
     def classes(self) -> int:
@@ -40,7 +46,7 @@ def check_pairs(
     `progress` is called with each pair after it is read. Raises one `DataError`
     with all problems: files that cannot be read, masks of another size than their
     image, labels that are no classes, masks that are all empty, channels that do
-    not go together.
+    not go together, images among volumes.
     """
     if not pairs:
         raise DataError("no images to check")
@@ -56,7 +62,7 @@ def check_pairs(
 class _Findings:
     problems: list[str] = field(default_factory=list)
     channels: set[int] = field(default_factory=set)
-    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    sizes: Counter[tuple[int, ...]] = field(default_factory=Counter)
     values: set[int] = field(default_factory=set)
 
     def read(self, pair: Pair) -> None:
@@ -90,6 +96,8 @@ class _Findings:
         if len(self.channels) > 1 and self.channels != {1, 3}:
             counts = ", ".join(map(str, sorted(self.channels)))
             self.problems.append(f"images of {counts} channels in one dataset")
+        if len({len(size) for size in self.sizes}) > 1:
+            self.problems.append("images and volumes in one dataset")
         if self.values == {0}:
             self.problems.append("all masks are empty: no pixel is labelled")
         try:

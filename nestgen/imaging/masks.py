@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nestgen.errors import DataError, OutputError
 from nestgen.imaging.picture import open_picture
 from nestgen.imaging.png import write_png
+from nestgen.imaging.volume import write_volume
 
 MAX_CLASSES = 64
 
@@ -20,8 +21,9 @@ MAX_CLASSES = 64
 def read_mask(path: str | os.PathLike[str]) -> NDArray[Any]:
     """Read the label indices of a mask as they are stored.
 
-    Returns `[H, W]`, uint8 where the file has 8 bits or fewer and int64 else: the
-    values of a grey file, the indices of a palette, 0 and 1 of a file of one bit.
+    Returns `[H, W]`, or `[D, H, W]` of a volume, uint8 where the file has 8 bits or
+    fewer and int64 else: the values of a grey file, the indices of a palette, 0 and 1
+    of a file of one bit.
     Raises `DataError` for a file that cannot be read, for colours that are not
     grey, for fractions and for negative labels.
     """
@@ -34,14 +36,19 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[Any]:
 
 
 def write_mask(
-    path: str | os.PathLike[str], labels: NDArray[Any], classes: int | None = None
+    path: str | os.PathLike[str],
+    labels: NDArray[Any],
+    classes: int | None = None,
+    like: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Write labels `[H, W]` as a grey PNG file, whole or not at all.
+    """Write labels as a grey image or a volume, whole or not at all.
 
-    A binary mask (`classes` 1, or unknown and no label above 1) is written as 0 and
-    255, else the label indices themselves, in 16 bits where a label is above 255.
-    Raises `DataError` for labels that are no indices below 65536, `OutputError`
-    for a file that is not named .png or cannot be written.
+    `[H, W]` is written as .png, `[D, H, W]` as a file that `write_volume` writes, a
+    NIfTI file in the space of the image `like`. A binary mask (`classes` 1, or unknown
+    and no label above 1) is written as 0 and 255, else the label indices themselves,
+    in 16 bits where a label is above 255. Raises `DataError` for labels that are no
+    indices below 65536, `OutputError` for a file of another name, and for one that
+    cannot be written.
 
     >>> import tempfile
     >>> path = tempfile.mkdtemp() + "/mask.png"
@@ -49,18 +56,27 @@ def write_mask(
     >>> read_mask(path)
     array([[0, 1, 2]], dtype=uint8)
     """
-    if Path(path).suffix.lower() != ".png":
+    if labels.ndim not in (2, 3) or not labels.size:
+        raise DataError(
+            f"labels of shape {labels.shape}; a mask is [H, W] or [D, H, W]"
+        )
+    if labels.ndim == 2 and Path(path).suffix.lower() != ".png":
         raise OutputError(f"{os.fspath(path)}: a mask is written as a .png file")
-    if labels.ndim != 2 or not labels.size:
-        raise DataError(f"labels of shape {labels.shape}; a mask is [H, W]")
+    grey = _grey(labels, classes)
+    if labels.ndim == 2:
+        write_png(path, grey)
+    else:
+        write_volume(path, grey, like)
+
+
+def _grey(labels: NDArray[Any], classes: int | None) -> NDArray[Any]:
     indices = _labels(labels)
     largest = int(indices.max())
     if largest > 65535:
         raise DataError(f"label {largest}: a mask holds 0 to 65535")
     if classes == 1 or (classes is None and largest <= 1):
         indices = np.where(indices != 0, 255, 0)
-    grey = indices.astype(np.uint8 if indices.max() <= 255 else np.uint16)
-    write_png(path, grey)
+    return indices.astype(np.uint8 if indices.max() <= 255 else np.uint16)
 
 
 def classes_of(values: Iterable[int]) -> int:
@@ -85,7 +101,7 @@ def classes_of(values: Iterable[int]) -> int:
 
 
 def labels_for(labels: NDArray[Any], classes: int) -> NDArray[np.uint8]:
-    """Labels `[H, W]` as a network of `classes` output channels is trained on them.
+    """Labels of any shape as a network of `classes` output channels is trained on them.
 
     Binary (1): whatever is not zero is 1. Else the labels themselves; a label that
     is not below `classes` is a `DataError`.

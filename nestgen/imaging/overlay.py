@@ -27,7 +27,8 @@ def overlay(pixels: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.uint8]:
 
     `pixels` `[C, H, W]` is an image as `read_pixels` gives it: shown are its first
     three channels or its first one, scaled to 8 bits between the 0.5 and 99.5
-    percentiles of them all. `labels` `[H, W]` are indices; 0 is background. A
+    percentiles of them all. `labels` `[H, W]` are indices; 0 is background. Of a
+    volume, `[C, D, H, W]` and `[D, H, W]`, the plane with the most labels is drawn. A
     contour lies inside its object and is two pixels wide on large images; its
     colour is one of seven that the colour-blind tell apart. Raises `DataError`
     where the sizes differ.
@@ -37,16 +38,25 @@ def overlay(pixels: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.uint8]:
     >>> overlay(np.zeros((1, 5, 5)), labels)[1, :, 0]
     array([  0, 230, 230, 230,   0], dtype=uint8)
     """
-    if pixels.ndim != 3 or pixels.shape[1:] != labels.shape:
+    if labels.ndim not in (2, 3) or pixels.shape[1:] != labels.shape:
         raise DataError(
             f"labels of shape {labels.shape} for an image of shape {pixels.shape}"
         )
+    if labels.ndim == 3:
+        plane = _fullest_plane(labels)
+        pixels, labels = pixels[:, plane], labels[plane]
     picture = _to_8_bits(pixels[:3] if len(pixels) >= 3 else pixels[:1])
     contour = _contour(labels, 2 if min(labels.shape) >= _LARGE else 1)
     picture[contour] = np.array(COLOURS, np.uint8)[
         (labels[contour].astype(np.int64) - 1) % len(COLOURS)
     ]
     return picture
+
+
+def _fullest_plane(labels: NDArray[Any]) -> int:
+    """The plane along D with the most labels; the middle one where there are none."""
+    full = np.count_nonzero(labels, axis=(1, 2))
+    return int(full.argmax()) if full.any() else len(full) // 2
 
 
 def _to_8_bits(shown: NDArray[Any]) -> NDArray[np.uint8]:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from nestgen.errors import DataError
 from nestgen.imaging.masks import read_mask
-from nestgen.imaging.picture import is_image_name
+from nestgen.imaging.picture import is_image_name, stem_of
+from nestgen.imaging.size import size_text
 
 LAYOUTS = "images/ and masks/, or ID/images/ and ID/masks/, or train/ and val/"
 
@@ -84,7 +85,7 @@ def find_splits(
 
 
 def load_labels(pair: Pair) -> NDArray[Any]:
-    """The labels `[H, W]` of a pair; the masks of objects are united to 0 and 1.
+    """The labels `[H, W]`, or `[D, H, W]`, of a pair; objects are united to 0 and 1.
 
     Raises `DataError` where a mask cannot be read or the masks differ in size.
     """
@@ -107,15 +108,6 @@ def raise_problems(problems: Sequence[str]) -> None:
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise DataError(f"{count}: {'; '.join(problems)}")
-
-
-def size_text(shape: tuple[int, ...]) -> str:
-    """A size as it is said everywhere here: height, then width.
-
-    >>> size_text((2, 3))
-    '2x3'
-    """
-    return "x".join(map(str, shape))
 
 
 def _side_by_side(root: Path) -> tuple[list[Pair], list[str]]:
@@ -149,9 +141,10 @@ def _folder_each(root: Path) -> tuple[list[Pair], list[str]]:
 def _by_stem(folder: Path, problems: list[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in _images(folder):
-        if path.stem in found:
-            problems.append(f"{path}: {found[path.stem].name} has the same name")
-        found.setdefault(path.stem, path)
+        stem = stem_of(path)
+        if stem in found:
+            problems.append(f"{path}: {found[stem].name} has the same name")
+        found.setdefault(stem, path)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,11 +14,15 @@ from numpy.typing import NDArray
 from PIL import BmpImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin
 
 from nestgen.errors import DataError
+from nestgen.imaging.nifti import NIFTI_SUFFIXES, open_nifti, starts_nifti
 from nestgen.imaging.raster import RasterPicture
+from nestgen.imaging.size import size_text
 from nestgen.imaging.tiff import open_tiff
 
 MAX_PIXELS = 2**28
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *NIFTI_SUFFIXES}
+)
 
 # The classes and not Image.open: that has a lower limit of its own, kept in a global.
 _RASTERS: dict[bytes, Callable[[BinaryIO], ImageFile.ImageFile]] = {
@@ -32,8 +37,8 @@ class Picture(Protocol):
     """What a file holds: known from its header, but for `pixels` and `indices`."""
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width."""
+    def size(self) -> tuple[int, ...]:
+        """Height and width; of a volume depth, height and width."""
 
     @property
     def channels(self) -> int:
@@ -44,10 +49,10 @@ class Picture(Protocol):
         """Whether the last channel is alpha."""
 
     def pixels(self) -> NDArray[Any]:
-        """`[C, H, W]` in the file's dtype, native byte order; palettes as RGB."""
+        """`[C, *size]` in the file's dtype, native byte order; palettes as RGB."""
 
     def indices(self) -> NDArray[Any]:
-        """`[C, H, W]` as stored: palette indices, and bits as 0 and 1."""
+        """`[C, *size]` as stored: palette indices, and bits as 0 and 1."""
 
 
 @contextlib.contextmanager
@@ -73,19 +78,35 @@ def is_image_name(path: Path) -> bool:
     >>> is_image_name(Path("a.TIF")), is_image_name(Path(".a.png"))
     (True, False)
     """
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return _suffix(path) != "" and not path.name.startswith(".")
+
+
+def stem_of(path: Path) -> str:
+    """The name of an image without what tells its format.
+
+    >>> stem_of(Path("a/brain.1.nii.gz")), stem_of(Path("cell.png"))
+    ('brain.1', 'cell')
+    """
+    return path.name.removesuffix(_suffix(path)) or path.stem
+
+
+def _suffix(path: Path) -> str:
+    """The longest end of a name that is an image's, in the case in which it stands."""
+    lower = path.name.lower()
+    found = max((s for s in SUFFIXES if lower.endswith(s)), key=len, default="")
+    return path.name[len(lower) - len(found) :]
 
 
 def _picture(file: BinaryIO) -> Picture:
     start = file.read(8)
     file.seek(0)
     picture = _decoder(file, start)
-    height, width = picture.size
-    if not 0 < height * width <= MAX_PIXELS:
-        raise DataError(f"{height}x{width} pixels; 1 to {MAX_PIXELS} are read")
-    if height * width * picture.channels > 4 * MAX_PIXELS:
+    pixels, size = math.prod(picture.size), size_text(picture.size)
+    if not 0 < pixels <= MAX_PIXELS:
+        raise DataError(f"{size} pixels; 1 to {MAX_PIXELS} are read")
+    if pixels * picture.channels > 4 * MAX_PIXELS:
         raise DataError(
-            f"{height}x{width} pixels of {picture.channels} channels; "
+            f"{size} pixels of {picture.channels} channels; "
             f"at most {4 * MAX_PIXELS} values are read"
         )
     return picture
@@ -99,7 +120,9 @@ def _decoder(file: BinaryIO, start: bytes) -> Picture:
     for magic, raster in _RASTERS.items():
         if start.startswith(magic):
             return RasterPicture(raster(file))
-    raise DataError("not a PNG, JPEG, BMP or TIFF image")
+    if starts_nifti(start):
+        return open_nifti(file)
+    raise DataError("not a PNG, JPEG, BMP, TIFF or NIfTI image")
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,20 @@ class RasterPicture:
         if self._image.mode in ("1", "P"):
             return _planes(self._image)
         return self.pixels()
+
+
+class Frames(Sequence[RasterPicture]):
+    """The frames of one opened file; the one that was asked for last can be decoded."""
+
+    def __init__(self, image: ImageFile.ImageFile, places: Sequence[int]) -> None:
+        self._image, self._places = image, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: Any) -> Any:
+        self._image.seek(self._places[index])
+        return RasterPicture(self._image)
 
 
 def _planes(image: Image.Image) -> NDArray[Any]:

@@ -10,20 +10,24 @@ from numpy.typing import NDArray
 
 from nestgen.errors import DataError
 from nestgen.imaging.picture import open_picture
+from nestgen.imaging.size import size_text
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def read_image(path: str | os.PathLike[str], channels: int) -> NDArray[np.float32]:
-    """Read an image as a network of `channels` input channels takes it.
+def read_image(
+    path: str | os.PathLike[str], channels: int, dims: int = 2
+) -> NDArray[np.float32]:
+    """Read an image as a network of `channels` input channels and `dims` axes takes it.
 
-    Returns float32 `[channels, H, W]`, standardised (see `standardise`). Alpha is
-    dropped, unless the file with its alpha has just as many channels as asked for.
+    Returns float32 `[channels, H, W]`, of a volume `[channels, D, H, W]` with the slow
+    axis first, standardised (see `standardise`). Alpha is dropped, unless the file
+    with its alpha has just as many channels as asked for.
     Grey is repeated for three channels, and colour becomes grey by its luminance
     (ITU-R BT.601). The EXIF orientation is not applied: masks are drawn on the
-    pixels as they are stored. Raises `DataError` for a file that cannot be read and
-    for any other number of channels.
+    pixels as they are stored. Raises `DataError` for a file that cannot be read, for
+    any other number of channels, and for a volume where an image is taken.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -33,6 +37,7 @@ def read_image(path: str | os.PathLike[str], channels: int) -> NDArray[np.float3
     (3, 256, 256)
     """
     with open_picture(path) as picture:
+        _refuse_dims(picture.size, dims)
         pixels = _finite(picture.pixels())
         if picture.has_alpha and picture.channels != channels:
             pixels = pixels[:-1]
@@ -41,6 +46,9 @@ def read_image(path: str | os.PathLike[str], channels: int) -> NDArray[np.float3
 
 def read_pixels(path: str | os.PathLike[str]) -> NDArray[Any]:
     """Read an image as it is: `[C, H, W]` in the file's own dtype, alpha included.
+
+    A volume is `[C, D, H, W]`, its slow axis first: the pages of a TIFF stack, z of a
+    NIfTI file, whose intensities are scaled as its header says.
 
     Palettes and CMYK become RGB (a palette of greys: one channel), one bit a pixel
     becomes 0 and 255; colours of 16 bits are kept in TIFF, in PNG Pillow reads them
@@ -91,6 +99,14 @@ def standardise(array: NDArray[Any]) -> NDArray[np.float32]:
     values -= values.mean(dtype=np.float64)
     values /= values.std(dtype=np.float64)
     return values.astype(np.float32, copy=False)
+
+
+def _refuse_dims(size: tuple[int, ...], dims: int) -> None:
+    if len(size) == dims:
+        return
+    text, taken = size_text(size), "volumes" if dims == 3 else f"{dims}-D images"
+    found = f"a volume of {text}" if len(size) == 3 else f"{text} is {len(size)}-D"
+    raise DataError(f"{found}; the network takes {taken}")
 
 
 def _with_channels(pixels: NDArray[Any], channels: int) -> NDArray[Any]:

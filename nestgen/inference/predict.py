@@ -15,16 +15,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from nestgen.arch.graph import NestGraph
 from nestgen.codegen.load import spec_of
 from nestgen.errors import DataError
 from nestgen.files import write_whole
 from nestgen.imaging.overlay import overlay
-from nestgen.imaging.pad import pad
-from nestgen.imaging.pairs import size_text
+from nestgen.imaging.pad import crop, pad
 from nestgen.imaging.png import write_png
 from nestgen.imaging.read import read_image, read_pixels
+from nestgen.imaging.size import size_text
+from nestgen.imaging.volume import write_volume
 from nestgen.surgery.modes import eval_mode
-from nestgen.training.outputs import by_level, probabilities, to_labels
+from nestgen.training.outputs import probabilities, to_labels
+from nestgen.training.window import (
+    fitted_size,
+    network_of,
+    through_windows,
+    window_of,
+)
 
 _OUT_OF_MEMORY = ("memory", "bad_alloc", "alloc_failed")
 
@@ -34,8 +42,9 @@ class Prediction:
     """What a network says of one image, at the image's own size.
 
     Attributes:
-        labels: `[H, W]`, uint8 0 and 1 of one class, int64 indices of several.
-        probabilities: float32 `[C, H, W]`, the foreground's of one class, else those
+        labels: `[H, W]` or `[D, H, W]`, uint8 0 and 1 of one class, int64 indices of
+            several.
+        probabilities: float32 `[C, *size]`, the foreground's of one class, else those
             of each class, which sum to one.
     """
 
@@ -43,15 +52,20 @@ class Prediction:
     probabilities: NDArray[np.float32]
 
 
-def predict(model: nn.Module, image: NDArray[np.float32]) -> Prediction:
+def predict(
+    model: nn.Module, image: NDArray[np.float32], window: tuple[int, ...] | None = None
+) -> Prediction:
     """The labels that the highest level of `model` gives an image.
 
-    `image` is float32 `[in_channels, H, W]` of any size, standardised, as `read_image`
-    gives it. It is padded to what the network takes, goes through it in eval mode on
-    the model's own device and in its own dtype, and what was padded is cropped. The
-    model's modules are left in the modes they were in. Raises `SpecError` for a model
-    without a spec, `DataError` for an image of another shape and for one that is too
-    large for the memory.
+    `image` is float32 `[in_channels, H, W]`, of a volume `[in_channels, D, H, W]`, of
+    any size, standardised, as `read_image` gives it. It is padded to what the network
+    takes, goes through it in eval mode on the model's own device and in its own dtype,
+    by windows where it is larger than `window` (see `window_of` for the default and
+    `through_windows` for the memory that this takes), and what was padded is cropped.
+    The model's modules are left in the modes they were in. Raises `SpecError` for a
+    model without a spec, `SettingsError` for a window that it does not take,
+    `DataError` for an image of another shape and for one that is too large for the
+    memory.
 
     >>> from nestgen.arch.spec import NestSpec
     >>> from nestgen.codegen.load import build
@@ -60,27 +74,31 @@ def predict(model: nn.Module, image: NDArray[np.float32]) -> Prediction:
     >>> found.labels.shape, found.probabilities.shape
     ((5, 7), (3, 5, 7))
     """
-    spec = spec_of(model)
-    if image.ndim != 3 or len(image) != spec.in_channels or not image.size:
+    spec, device = spec_of(model), next(model.parameters()).device
+    if image.ndim - 1 != spec.dims or len(image) != spec.in_channels or not image.size:
+        taken = ", ".join([str(spec.in_channels), *"DHW"[-spec.dims :]])
         raise DataError(
-            f"an image of shape {list(image.shape)}; "
-            f"the network takes [{spec.in_channels}, H, W]"
+            f"an image of shape {list(image.shape)}; the network takes [{taken}]"
         )
-    height, width = image.shape[1:]
-    weight = next(model.parameters())
-    with _enough_memory(f"{size_text((height, width))} pixels on {weight.device}"):
-        x = torch.from_numpy(pad(image, 2**spec.depth))[None].to(weight)
+    graph, size, top = NestGraph(spec), image.shape[1:], spec.heads[-1]
+    seen = window_of(graph, window)
+    with _enough_memory(f"{size_text(size)} pixels on {device}"):
+        x = torch.from_numpy(pad(image, fitted_size(size, seen, graph.multiples)))[None]
         with eval_mode(model), torch.inference_mode():
-            outputs = by_level(model(x), spec.heads)
-            logits = outputs[f"L{spec.heads[-1]}"][..., :height, :width].float()
+            outputs = through_windows(network_of(model, [top]), x, seen, device)
+            logits = outputs[f"L{top}"][crop(size)]
             return Prediction(_first(to_labels(logits)), _first(probabilities(logits)))
 
 
-def predict_file(model: nn.Module, path: str | os.PathLike[str]) -> Prediction:
+def predict_file(
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    window: tuple[int, ...] | None = None,
+) -> Prediction:
     """The labels that the highest level of `model` gives the image in a file.
 
-    Raises `DataError` that names the file where it cannot be read, has channels that
-    the network does not take, or is too large for the memory.
+    Raises `DataError` that names the file where it cannot be read, has channels or
+    axes that the network does not take, or is too large for the memory.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -91,19 +109,23 @@ def predict_file(model: nn.Module, path: str | os.PathLike[str]) -> Prediction:
     >>> predict_file(build(NestSpec(depth=2, widths=2)), path).labels.shape
     (5, 7)
     """
-    image = read_image(path, spec_of(model).in_channels)
+    spec = spec_of(model)
+    image = read_image(path, spec.in_channels, spec.dims)
     try:
-        return predict(model, image)
+        return predict(model, image, window)
     except DataError as error:
         raise DataError(f"{os.fspath(path)}: {error}") from error
 
 
 def write_probabilities(
-    path: str | os.PathLike[str], values: NDArray[np.float32]
+    path: str | os.PathLike[str],
+    values: NDArray[np.float32],
+    like: str | os.PathLike[str] | None = None,
 ) -> None:
     """Write probabilities `[C, H, W]` as a float32 TIFF file, whole or not at all.
 
-    One class is one page `[H, W]`, several are a stack of pages `[C, H, W]`.
+    One class is one page `[H, W]`, several are a stack of pages `[C, H, W]`. Those of
+    a volume, `[C, D, H, W]`, are a volume of float32 (see `write_volume`).
 
     >>> import tempfile
     >>> path = tempfile.mkdtemp() + "/probabilities.tif"
@@ -111,8 +133,11 @@ def write_probabilities(
     >>> tifffile.imread(path).shape
     (5, 7)
     """
-    buffer = io.BytesIO()
     planes = values[0] if len(values) == 1 else values
+    if values.ndim == 4:
+        write_volume(path, planes, like)
+        return
+    buffer = io.BytesIO()
     tifffile.imwrite(buffer, planes, photometric="minisblack")
     write_whole(path, buffer.getvalue())
 
@@ -123,6 +148,8 @@ def write_overlay(
     labels: NDArray[Any],
 ) -> None:
     """Write the image in a file with the contours of its labels, as a PNG file.
+
+    Of a volume it is the plane with the most labels (see `overlay`).
 
     Raises `DataError` where the image cannot be read, has another size than the
     labels, or is too large for the memory.

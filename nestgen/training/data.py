@@ -17,12 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from nestgen.arch.graph import NestGraph
+from nestgen.arch.spec import NestSpec
 from nestgen.errors import DataError
 from nestgen.imaging.masks import labels_for
 from nestgen.imaging.pad import pad
-from nestgen.imaging.pairs import Pair, load_labels, size_text
+from nestgen.imaging.pairs import Pair, load_labels
 from nestgen.imaging.read import read_image
+from nestgen.imaging.size import size_text
 from nestgen.training.augment import Patches
+from nestgen.training.window import fitted_size
 
 MIN_STEPS = 16
 """An epoch sees a small set of images as often as needed to make so many steps."""
@@ -68,43 +72,41 @@ def _shuffled(images: int, seed: tuple[int, ...]) -> NDArray[np.int64]:
 
 
 class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
-    """Patches by (image, seed): float32 [C, h, w] and labels [1, h, w]."""
+    """Patches by (image, seed): float32 [C, *patch] and labels [1, *patch]."""
 
-    def __init__(
-        self, pairs: Sequence[Pair], channels: int, classes: int, patches: Patches
-    ) -> None:
-        self.pairs, self.channels, self.classes = pairs, channels, classes
-        self.patches = patches
+    def __init__(self, pairs: Sequence[Pair], spec: NestSpec, patches: Patches) -> None:
+        self.pairs, self.spec, self.patches = pairs, spec, patches
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
         index, seed = key
-        image, labels = load_pair(self.pairs[index], self.channels, self.classes)
+        image, labels = load_pair(self.pairs[index], self.spec)
         return self.patches(image, labels, seed)
 
 
 def load_pair(
-    pair: Pair, channels: int, classes: int
+    pair: Pair, spec: NestSpec
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """A standardised image [C, H, W] and its labels [H, W] below `classes`.
+    """A standardised image [C, *size] as the network takes it, and its labels [*size].
 
     Raises `DataError` where they differ in size.
     """
-    image, labels = read_image(pair.image, channels), load_labels(pair)
+    image = read_image(pair.image, spec.in_channels, spec.dims)
+    labels = load_labels(pair)
     if image.shape[1:] != labels.shape:
         raise DataError(
             f"{pair.image}: {size_text(image.shape[1:])}, but its mask is "
             f"{size_text(labels.shape)}"
         )
-    return image, labels_for(labels, classes)
+    return image, labels_for(labels, spec.classes)
 
 
 def batches(
     dataset: TrainingSet, keys: Sequence[list[tuple[int, int]]], workers: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches with these keys: [N, C, h, w] and [N, 1, h, w]."""
+    """The batches with these keys: [N, C, *patch] and [N, 1, *patch]."""
     generator = torch.Generator()  # the loader draws from it, and not from the run's
     loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
         dataset, batch_sampler=keys, num_workers=workers, generator=generator
@@ -114,7 +116,7 @@ def batches(
 
 @dataclass(frozen=True)
 class Whole:
-    """Whole images of one size, padded to what the network takes."""
+    """Whole images of one size, padded to what a network and its window take."""
 
     indices: tuple[int, ...]
     images: Tensor
@@ -124,16 +126,16 @@ class Whole:
 def whole_images(
     pairs: Sequence[Pair],
     indices: Sequence[int],
-    channels: int,
-    classes: int,
-    multiple: int,
+    spec: NestSpec,
+    window: Sequence[int],
     pixels: int = 0,
 ) -> Iterator[Whole]:
     """The images at `indices`, neighbours of one size together, up to `pixels`."""
+    multiples = NestGraph(spec).multiples
     waiting: list[tuple[int, NDArray[np.float32], NDArray[np.uint8]]] = []
     for index in indices:
-        image, labels = load_pair(pairs[index], channels, classes)
-        image = pad(image, multiple)
+        image, labels = load_pair(pairs[index], spec)
+        image = pad(image, fitted_size(labels.shape, window, multiples))
         full = (len(waiting) + 1) * image[0].size > pixels
         if waiting and (full or waiting[0][1].shape != image.shape):
             yield _whole(waiting)

@@ -13,7 +13,6 @@ from torch import nn
 from nestgen.arch.cost import Cost, level_costs
 from nestgen.arch.graph import NestGraph
 from nestgen.codegen.load import spec_of
-from nestgen.imaging.pad import padded_size
 from nestgen.imaging.pairs import Pair
 from nestgen.imaging.picture import open_picture
 from nestgen.surgery.cut import prune
@@ -21,6 +20,12 @@ from nestgen.training.choice import Choice, choose_level
 from nestgen.training.evaluate import evaluate
 from nestgen.training.metrics import Scores
 from nestgen.training.timing import peak_bytes, time_in_turn
+from nestgen.training.window import (
+    count_windows,
+    fitted_size,
+    seen_at_once,
+    window_of,
+)
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,12 @@ class Level:
     seconds: float
     peak_bytes: int
     batch_size: int
+    windows: int = 1
 
     @property
     def images_per_second(self) -> float:
-        """Images in a second at this batch size."""
-        return self.batch_size / self.seconds
+        """Images in a second at this batch size, `windows` passes for each."""
+        return self.batch_size / (self.seconds * self.windows)
 
     def to_plain(self) -> dict[str, Any]:
         """The level as JSON types."""
@@ -55,10 +61,10 @@ class Level:
 
 @dataclass(frozen=True)
 class Report:
-    """All levels, at the input size (H, W) at which they were timed, and the choice."""
+    """All levels, at the input size at which they were timed, and the choice."""
 
     levels: tuple[Level, ...]
-    size: tuple[int, int]
+    size: tuple[int, ...]
     images: int
     choice: Choice
 
@@ -77,6 +83,7 @@ def measure_levels(
     model: nn.Module,
     pairs: Sequence[Pair],
     *,
+    window: tuple[int, ...] | None = None,
     tolerance: float = 0.005,
     rounds: int = 15,
     batch_size: int = 1,
@@ -84,20 +91,24 @@ def measure_levels(
 ) -> Report:
     """Measure every level of `model`, which nestgen built, on `pairs`, and choose one.
 
-    Quality comes from one pass of the whole network over the images. Time and memory
-    are those of each level cut out, in turn, at the most frequent size of the images.
+    Quality comes from one pass of the whole network over the images, by windows where
+    they are larger (see `window_of`). Time and memory are those of each level cut out,
+    in turn, at the most frequent size of the images, or of one window of them.
     `progress` is called with what is done of `work(pairs, levels, rounds)`.
     """
     spec, device = spec_of(model), next(model.parameters()).device
-    scores = evaluate(model, pairs, progress=progress)
+    graph = NestGraph(spec)
+    seen = window_of(graph, window)
+    scores = evaluate(model, pairs, window=seen, progress=progress)
     choice = choose_level(
         {level: scores[f"L{level}"].iou for level in spec.heads}, tolerance
     )
-    size = padded_size(_frequent_size(pairs), 2**spec.depth)
+    whole = fitted_size(_frequent_size(pairs), seen, graph.multiples)
+    size = seen_at_once(whole, seen)
     x = torch.randn(batch_size, spec.in_channels, *size, device=device)
     alone = {level: prune(model, level).eval() for level in spec.heads}
     seconds = time_in_turn(alone, x, rounds, progress)
-    costs = level_costs(NestGraph(spec), size)
+    costs = level_costs(graph, size)
     levels = tuple(
         Level(
             level,
@@ -106,14 +117,15 @@ def measure_levels(
             seconds[level],
             peak_bytes(alone[level], x),
             batch_size,
+            count_windows(whole, seen),
         )
         for level in spec.heads
     )
     return Report(levels, size, len(pairs), choice)
 
 
-def _frequent_size(pairs: Sequence[Pair]) -> tuple[int, int]:
-    sizes: Counter[tuple[int, int]] = Counter()
+def _frequent_size(pairs: Sequence[Pair]) -> tuple[int, ...]:
+    sizes: Counter[tuple[int, ...]] = Counter()
     for pair in pairs:
         with open_picture(pair.image) as picture:
             sizes[picture.size] += 1

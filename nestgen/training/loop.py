@@ -33,6 +33,7 @@ from nestgen.training.outputs import by_level
 from nestgen.training.schedule import learning_rate
 from nestgen.training.settings import Settings
 from nestgen.training.state import Folder, Position, fingerprint
+from nestgen.training.window import check_sides, window_of
 
 CLIP = 5.0
 """The norm to which a step's gradient is clipped."""
@@ -95,15 +96,19 @@ class _Run:
         self.train_pairs, self.val_pairs = train_pairs, val_pairs
         self.order = Order(len(train_pairs), settings.batch_size, settings.seed)
         self.loss = DeepSupervision(spec.classes, spec.heads, settings.level_weights)
-        patches = Patches(settings.patch, settings.augment)
-        self.data = TrainingSet(train_pairs, spec.in_channels, spec.classes, patches)
+        graph = NestGraph(spec)
+        check_sides("patch", settings.patch, graph.multiples)
+        patches = Patches(settings.patch, settings.augment, graph.multiples)
+        self.data = TrainingSet(train_pairs, spec, patches)
+        # what trains in a patch has the memory to see as much without a gradient
+        self.window = tuple(map(max, window_of(graph), settings.patch))
         self.at = Position()
         self.records: list[dict[str, Any]] = []
         self.accelerator = _accelerator(settings)
         torch.manual_seed(settings.seed)
         self.network = build(spec)
         weighted = [k for k in spec.heads if self.loss.weights[f"L{k}"]]
-        freeze_unsupervised(self.network, NestGraph(spec), weighted)
+        freeze_unsupervised(self.network, graph, weighted)
         self.model, self.optimizer = self.accelerator.prepare(
             self.network, make_optimizer(self.network, settings)
         )
@@ -247,6 +252,7 @@ class _Run:
             self.network,
             self.val_pairs,
             range(rank, len(self.val_pairs), world),
+            self.window,
             self.settings.batch_size * math.prod(self.settings.patch),
             observer.validated,
         )

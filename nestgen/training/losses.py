@@ -17,7 +17,7 @@ class DeepSupervision(nn.Module):
     over the softmax, and Dice of every class. Dice is taken over the batch, as in the
     paper (Zhou et al., 2018, eq. 3; there the cross-entropy weighs one half).
 
-    `outputs` are logits [N, C, H, W] by level, `labels` [N, 1, H, W] of class indices.
+    `outputs` are logits [N, C, *size] by level, `labels` [N, 1, *size], class indices.
     Levels that `weights` does not name weigh 1; all of them at 0 is refused.
     """
 

@@ -18,7 +18,7 @@ def by_level(
 
 
 def probabilities(logits: Tensor) -> Tensor:
-    """Sigmoid of one class, softmax of several: [N, C, H, W] to the same.
+    """Sigmoid of one class, softmax of several: [N, C, *size] to the same.
 
     >>> probabilities(torch.zeros(1, 1, 1, 1)).item()
     0.5
@@ -27,7 +27,7 @@ def probabilities(logits: Tensor) -> Tensor:
 
 
 def to_labels(logits: Tensor) -> Tensor:
-    """The label of each pixel: [N, C, H, W] logits to [N, H, W] uint8 or int64.
+    """The label of each pixel: [N, C, *size] logits to [N, *size] uint8 or int64.
 
     One class: 1 where its probability is above one half. Several: the largest.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from nestgen.errors import OutputError
 from nestgen.files import write_whole
+from nestgen.imaging.size import size_text
 from nestgen.training.levels import Level, Report
 
 KEPT, OTHER, INK = "#0072B2", "#8A8A8A", "#222222"
@@ -31,9 +32,10 @@ def plot_levels(report: Report, path: str | os.PathLike[str]) -> None:
     with mpl.rc_context({"font.size": 10, "svg.hashsalt": "nestgen"}):
         figure = Figure(figsize=(9, 3.8), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
-        batch, (height, width) = report.levels[0].batch_size, report.size
+        batch = report.levels[0].batch_size
+        timed = "image" if report.levels[0].windows == 1 else "window"
         _panel(left, report, [1000 * level.seconds / batch for level in report.levels])
-        left.set_xlabel(f"milliseconds per image of {height}x{width}")
+        left.set_xlabel(f"milliseconds per {timed} of {size_text(report.size)}")
         left.set_ylabel(f"IoU, mean over {report.images} images")
         left.margins(x=0.12)
         left.set_xlim(left=0)

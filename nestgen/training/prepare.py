@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from nestgen.arch.spec import NestSpec
-from nestgen.errors import CheckpointError, DataError, OutputError, SettingsError
+from nestgen.errors import CheckpointError, DataError, OutputError
 from nestgen.imaging.inventory import Inventory
 from nestgen.imaging.pad import padded_size
 from nestgen.training.state import Folder
 
-LARGEST_PATCH = 256
-"""Larger images are cut into patches of this side unless the user names another."""
+LARGEST_PATCH = {1: 2**14, 2: 256, 3: 64}
+"""Larger images are cut into patches of these sides unless the user names others, by
+the number of axes."""
+BATCH_SIZE = {1: 4, 2: 4, 3: 2}
+"""Patches in a step unless the user names another, by the number of axes."""
 
 
 def learning_rate_of(spec: NestSpec) -> float:
@@ -23,32 +27,23 @@ def learning_rate_of(spec: NestSpec) -> float:
     return 3e-4 if spec.block.norm == "none" else 3e-3
 
 
-def patch_size(inventory: Inventory, depth: int) -> tuple[int, int]:
-    """The patch for training: the images' size where one fits all, or a square.
+def patch_size(inventory: Inventory, multiples: Sequence[int]) -> tuple[int, ...]:
+    """The patch for training: the images' size where one fits all, else the largest.
 
-    A multiple of 2^depth, at least two of them, so that the deepest row has pixels
-    to norm by.
+    Of images of several sizes it has height and width alike. Bounded by
+    `LARGEST_PATCH`, and a multiple on each axis of what the network takes, at least
+    two of them, so that the deepest row has pixels to norm by.
 
-    >>> patch_size(Inventory(1, 3, (((100, 90), 1),), (0, 1)), depth=4)
+    >>> patch_size(Inventory(1, 3, (((100, 90), 1),), (0, 1)), (16, 16))
     (112, 96)
     """
-    height, width = inventory.sizes[0][0]
+    sides = [
+        max(axis) for axis in zip(*(size for size, _ in inventory.sizes), strict=True)
+    ]
     if len(inventory.sizes) > 1:
-        height = width = max(max(size) for size, _ in inventory.sizes)
-    size = min(height, LARGEST_PATCH), min(width, LARGEST_PATCH)
-    return padded_size(size, 2**depth)
-
-
-def check_patch(patch: tuple[int, int], depth: int) -> None:
-    """Raise `SettingsError` unless a network of `depth` takes patches of this size.
-
-    >>> check_patch((96, 96), 4)
-    """
-    if patch != padded_size(patch, 2**depth):
-        raise SettingsError(
-            f"patch: {patch[0]}x{patch[1]} is not allowed, multiples of {2**depth} "
-            f"from {2 ** (depth + 1)} on"
-        )
+        sides[-2:] = [max(sides[-2:])] * len(sides[-2:])
+    most = LARGEST_PATCH[inventory.dims]
+    return padded_size([min(side, most) for side in sides], multiples)
 
 
 def check_folder(folder: Path, resume: bool, force: bool) -> None:
@@ -60,6 +55,14 @@ def check_folder(folder: Path, resume: bool, force: bool) -> None:
     if there and not resume and not force:
         raise OutputError(
             f"{there[0]}: exists already; --resume goes on, --force begins again"
+        )
+
+
+def check_dims(inventory: Inventory, dims: int) -> None:
+    """Raise `DataError` where the images have more axes or fewer than the network."""
+    if inventory.dims != dims:
+        raise DataError(
+            f"dims: {dims} is not allowed, the images have {inventory.dims} axes"
         )
 
 

@@ -19,7 +19,7 @@ class Settings:
         batch_size: images in one step, over all processes.
         learning_rate: its peak; a warm-up leads there, a cosine to zero after it.
         weight_decay: of AdamW.
-        patch: height and width of what the network sees in training, in pixels.
+        patch: the sides of what the network sees in training, in pixels.
         patience: epochs without a better score after which the run ends.
         seed: of the weights, the order, the augmentation and the dropout.
         augment: flips, right-angle rotations, scale, brightness and contrast.
@@ -33,7 +33,7 @@ class Settings:
     batch_size: int = 4
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
-    patch: tuple[int, int] = (96, 96)
+    patch: tuple[int, ...] = (96, 96)
     patience: int = 12
     seed: int = 0
     augment: bool = True

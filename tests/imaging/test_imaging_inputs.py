@@ -46,7 +46,8 @@ def test_nothing_found_is_an_error(folder: Path, argument: str) -> None:
 
 
 def test_two_images_of_one_stem_are_named(folder: Path) -> None:
-    (folder / "b.jpg").touch()
-    with pytest.raises(DataError, match=r"b\.jpg and .*b\.png: their masks"):
-        expand_inputs(str(folder))
+    for name, both in (("b.nii.gz", "nii.gz and .*b.png"), ("b.jpg", "jpg and .*b.ni")):
+        (folder / name).touch()
+        with pytest.raises(DataError, match=rf"b\.{both}.*: their masks"):
+            expand_inputs(str(folder))
     assert expand_inputs(str(folder / "b.jpg")) == (folder / "b.jpg",)

@@ -120,3 +120,16 @@ def test_real_data_is_in_order(folder: str, images: int, sizes: int) -> None:
     found = check_pairs(find_pairs(DATA / folder))
     assert (found.images, found.channels, len(found.sizes)) == (images, 3, sizes)
     assert (found.values, found.classes) == ((0, 1), 1)
+
+
+def test_volumes_are_a_dataset_and_not_among_images(tmp_path: Path) -> None:
+    for side in ("images", "masks"):
+        (tmp_path / side).mkdir()
+        volume = np.arange(2 * 4 * 6, dtype=np.uint8).reshape(2, 4, 6) % 3
+        path = tmp_path / side / "a.tif"
+        tifffile.imwrite(path, volume, photometric="minisblack")
+    found = check_pairs(find_pairs(tmp_path))
+    assert (found.dims, found.sizes, found.classes) == (3, (((2, 4, 6), 1),), 3)
+    add(tmp_path, "b", GREY, BINARY)
+    with pytest.raises(DataError, match="1 problem: images and volumes in one data"):
+        check_pairs(find_pairs(tmp_path))

@@ -141,7 +141,9 @@ def test_a_mask_is_written_whole_or_not_at_all(
     ("name", "labels", "error"),
     [
         ("mask.tif", LABELS, OutputError),
-        ("mask.png", LABELS[None], DataError),
+        ("mask.png", LABELS[None], OutputError),
+        ("mask.tif", LABELS[None, None], DataError),
+        ("mask.nii.gz", np.full((2, 2, 2), 65536), DataError),
         ("mask.png", LABELS[:0], DataError),
         ("mask.png", np.full((2, 2), 65536), DataError),
     ],

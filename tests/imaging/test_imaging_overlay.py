@@ -91,3 +91,13 @@ def test_a_faint_spot_on_nothing_is_shown() -> None:
     pixels = np.zeros((1, 30, 30), np.float32)
     pixels[0, 3, 4] = 0.01
     assert overlay(pixels, np.zeros((30, 30), int))[3, 4].tolist() == [255] * 3
+
+
+def test_of_a_volume_the_plane_with_the_most_labels_is_drawn() -> None:
+    labels = np.zeros((5, 20, 20), int)
+    labels[1], labels[3] = disc(20), np.eye(20)
+    pixels = np.random.default_rng(0).random((1, 5, 20, 20))
+    drawn = overlay(pixels, labels)
+    np.testing.assert_array_equal(drawn, overlay(pixels[:, 1], labels[1]))
+    empty = overlay(pixels, labels * 0)
+    np.testing.assert_array_equal(empty, overlay(pixels[:, 2], labels[2] * 0))

@@ -42,6 +42,8 @@ def test_side_by_side(tmp_path: Path) -> None:
         tmp_path,
         "images/b.PNG",
         "masks/b.tif",
+        "images/c.0.nii.gz",
+        "masks/c.0.NII",
         "images/a.b.jpg",
         "masks/a.b.bmp",
         "images/.hidden.png",
@@ -49,9 +51,11 @@ def test_side_by_side(tmp_path: Path) -> None:
         "images/notes.txt",
         "README.md",
     )
-    first, second = find_pairs(root)
+    first, second, third = find_pairs(root)
     assert first == Pair("a.b", root / "images/a.b.jpg", (root / "masks/a.b.bmp",))
     assert second == Pair("b", root / "images/b.PNG", (root / "masks/b.tif",))
+    mask = root / "masks/c.0.NII"
+    assert third == Pair("c.0", root / "images/c.0.nii.gz", (mask,))
 
 
 @pytest.mark.parametrize("inside", ["", "stage1_train/"])

@@ -194,14 +194,23 @@ def test_an_overview_is_no_page(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_pixels(path)[0], DEEP)
 
 
-@pytest.mark.parametrize("options", [{}, {"imagej": True}, {"truncate": True}])
-def test_a_stack_is_refused_with_its_pages(
+@pytest.mark.parametrize("options", [{}, {"metadata": None}, {"truncate": True}])
+def test_a_stack_is_refused_where_images_are_taken(
     tmp_path: Path, options: dict[str, Any]
 ) -> None:
     path = put(tmp_path, tiff(np.zeros((5, 6, 8), np.uint8), **options))
-    with pytest.raises(DataError, match="a stack of 5 pages") as error:
-        read_pixels(path)
-    one_line(error, path)
+    with pytest.raises(DataError) as error:
+        read_image(path, 1)
+    said = "a volume of 5x6x8; the network takes 2-D images"
+    assert one_line(error, path) == f"{path}: {said}"
+
+
+def test_an_image_is_refused_where_volumes_are_taken(tmp_path: Path) -> None:
+    path = put(tmp_path, tiff(DEEP))
+    with pytest.raises(DataError) as error:
+        read_image(path, 1, dims=3)
+    said = "6x8 is 2-D; the network takes volumes"
+    assert one_line(error, path) == f"{path}: {said}"
 
 
 @pytest.mark.parametrize(
@@ -338,6 +347,8 @@ FILES = {
     "tiff-zlib": tiff(DEEP, compression="zlib", metadata=None),
     "tiff-tiles": tiff(DEEP.astype("f8"), tile=(16, 16), metadata=None),
     "tiff-big": tiff(DEEP, bigtiff=True, byteorder=">", metadata=None),
+    "tiff-stack": tiff(np.stack([DEEP, DEEP + 1]), metadata=None),
+    "tiff-stack-zlib": tiff(np.stack([DEEP, DEEP + 1]), compression="zlib"),
     "tiff-lzw": encoded(colour("RGB"), "TIFF", compression="tiff_lzw"),
     "tiff-jpeg": encoded(colour("RGB"), "TIFF", compression="jpeg"),
 }
@@ -402,8 +413,8 @@ def test_any_bytes_are_no_image(tmp_path: Path, rest: bytes, start: bytes) -> No
     ("content", "reason"),
     [
         (b"", "the file is empty"),
-        (b"GIF89a", "not a PNG, JPEG, BMP or TIFF image"),
-        (b"hello, world", "not a PNG, JPEG, BMP or TIFF image"),
+        (b"GIF89a", "not a PNG, JPEG, BMP, TIFF or NIfTI image"),
+        (b"hello, world", "not a PNG, JPEG, BMP, TIFF or NIfTI image"),
     ],
 )
 def test_other_files_are_refused_with_the_reason(

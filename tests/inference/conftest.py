@@ -38,7 +38,8 @@ def network() -> Callable[..., nn.Module]:
 @functools.cache
 def _network(spec: NestSpec) -> nn.Module:
     torch.manual_seed(1)
-    model, x = build(spec), torch.randn(2, spec.in_channels, 32, 32)
+    side = 32 if spec.dims == 2 else 16
+    model, x = build(spec), torch.randn(2, spec.in_channels, *[side] * spec.dims)
     with torch.no_grad():
         for _ in range(10):
             model.train()(x)

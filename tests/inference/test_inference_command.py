@@ -178,9 +178,9 @@ def test_at_a_level_only_what_it_needs_is_computed(
 ) -> None:
     seen: list[nn.Module] = []
 
-    def spy(network: nn.Module, path: Path) -> Any:
+    def spy(network: nn.Module, *arguments: Any) -> Any:
         seen.append(network)
-        return predict_file(network, path)
+        return predict_file(network, *arguments)
 
     monkeypatch.setattr("nestgen.inference.predict.predict_file", spy)
     run(model, picture(images / "a.png"), "-o", tmp_path / "out", "--level", 1)
@@ -210,7 +210,7 @@ def test_bad_files_are_named_and_the_others_done(
     assert result.exit_code == 1
     assert tree(tmp_path / "out") == ["a.png", "c.png"]
     first, second = said(result)
-    reason = "not a PNG, JPEG, BMP or TIFF image"
+    reason = "not a PNG, JPEG, BMP, TIFF or NIfTI image"
     assert first == f"nestgen: {images / 'b.png'}: {reason}"
     assert second.startswith(f"nestgen: {cut}: ")
     assert result.stdout.splitlines() == [

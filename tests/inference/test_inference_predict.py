@@ -214,3 +214,62 @@ def test_real_images_are_predicted_at_their_size(network: Network) -> None:
         found = predict_file(network(), path)
         assert found.labels.shape == (height, width)
         assert 0 < found.labels.mean() < 1
+
+
+@pytest.mark.parametrize("window", [(16,), (16, 24)])
+def test_larger_images_go_by_windows(network: Network, window: tuple[int, ...]) -> None:
+    model, image = network(), noise(3, 33, 50)
+    found = predict(model, image, window)
+    seen: list[tuple[int, ...]] = []
+    model.register_forward_pre_hook(lambda _, x: seen.append(tuple(x[0].shape)))
+    again = predict(model, image, window)
+    np.testing.assert_array_equal(found.probabilities, again.probabilities)
+    assert set(seen) == {(1, 3, 16, window[-1])}
+    assert found.labels.shape == (33, 50)
+    whole = predict(model, image)
+    assert seen[-1] == (1, 3, 36, 52)
+    assert not np.array_equal(found.probabilities, whole.probabilities)
+    # half by chance; of noise in windows this small, some pixels are told otherwise
+    assert (found.labels == whole.labels).mean() > 0.7
+
+
+def test_an_image_within_the_window_is_seen_whole(network: Network) -> None:
+    model, image = network(), noise(3, 33, 40)
+    whole = predict(model, image).probabilities
+    np.testing.assert_array_equal(predict(model, image, (36, 40)).probabilities, whole)
+    np.testing.assert_array_equal(predict(model, image, (64,)).probabilities, whole)
+
+
+def volume(*size: int) -> np.ndarray:
+    return np.random.default_rng(sum(size)).standard_normal(size).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1), (3, 9, 7), (8, 8, 8), (5, 17, 12)])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_a_volume_is_padded_axis_by_axis(
+    network: Network, size: tuple[int, int, int], classes: int
+) -> None:
+    fields = {"dims": 3, "strides": [[1, 2, 2], 2], "in_channels": 2}
+    model, image = network(classes=classes, **fields), volume(2, *size)
+    behind = [
+        (0, max(2 * by, -(-side // by) * by) - side)
+        for side, by in zip(size, (2, 4, 4), strict=True)
+    ]
+    padded = np.pad(image, [(0, 0), *behind], mode="symmetric")
+    with torch.no_grad():
+        logits = model(torch.tensor(padded)[None])["L2"][0]
+    depth, height, width = size
+    logits = logits[:, :depth, :height, :width]
+    found = predict(model, image)
+    wanted = logits.sigmoid() if classes == 1 else logits.softmax(0)
+    np.testing.assert_array_equal(found.probabilities, wanted.numpy())
+    labels = logits[0] > 0 if classes == 1 else logits.argmax(0)
+    np.testing.assert_array_equal(found.labels, labels.numpy())
+
+
+def test_another_number_of_axes_is_refused(network: Network) -> None:
+    deep = network(dims=3)
+    with pytest.raises(
+        DataError, match=r"\[3, 8, 8\]; the network takes \[3, D, H, W\]"
+    ):
+        predict(deep, volume(3, 8, 8))

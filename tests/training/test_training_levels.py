@@ -153,3 +153,20 @@ def test_the_plot_refuses_other_files(report: Report, tmp_path: Path) -> None:
 def test_a_foreign_module_has_no_levels(data: Path) -> None:
     with pytest.raises(SpecError, match="Conv2d has no spec"):
         measure_levels(nn.Conv2d(1, 1, 1), find_pairs(data / "val"))
+
+
+def test_by_windows_a_level_scores_as_its_cut_does(data: Path) -> None:
+    torch.manual_seed(0)
+    model = build(NestSpec(depth=2, widths=2, in_channels=1)).eval()
+    pairs = find_pairs(data / "val")
+    found = measure_levels(model, pairs, window=(8, 12), rounds=1)
+    assert found.size == (8, 12)
+    for level in found.levels:
+        alone = evaluate(prune(model, level.level), pairs, window=(8, 12))
+        assert np.array_equal(alone[f"L{level.level}"].counts, level.scores.counts)
+        # 16 by 16 pixels, half a window between neighbours
+        assert level.windows == 3 * 2
+        assert level.images_per_second == pytest.approx(1 / (6 * level.seconds))
+    whole = measure_levels(model, pairs, rounds=1)
+    assert whole.levels[0].windows == 1
+    assert whole.levels[1].peak_bytes > found.levels[1].peak_bytes

@@ -280,3 +280,52 @@ def test_two_processes_share_each_batch(data: Path, tmp_path: Path) -> None:
     record = json.loads((tmp_path / "log.jsonl").read_text())
     assert set(record["val"]) == {"L1"}
     assert checkpoint.read_spec(tmp_path / "model.pt").depth == 1
+
+
+DEEP = NestSpec(
+    dims=3,
+    depth=2,
+    widths=2,
+    in_channels=1,
+    strides=[[1, 2, 2], 2],
+    block={"dropout": 0.2},
+)
+"""For slices that are thicker than pixels: multiples of 2x4x4."""
+DEEP_SETTINGS = Settings(epochs=2, batch_size=2, patch=(4, 8, 8), learning_rate=1e-2)
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory, volumes: Path) -> Path:
+    """A run on volumes that nobody stopped."""
+    folder = tmp_path_factory.mktemp("deep")
+    assert not train(DEEP, *find_splits(volumes), folder, DEEP_SETTINGS).interrupted
+    return folder
+
+
+def test_a_run_on_volumes_learns(deep: Path) -> None:
+    records = log_of(deep)
+    assert records[-1]["loss"] < records[0]["loss"]
+    assert checkpoint.read_spec(deep / "model.pt") == DEEP
+
+
+@pytest.mark.parametrize("act", [killed, interrupted])
+def test_on_volumes_it_goes_on_as_if_never_stopped(
+    act: Any, deep: Path, volumes: Path, tmp_path: Path
+) -> None:
+    splits = find_splits(volumes)
+    with contextlib.suppress(Killed):
+        stopped = At(2, 3, act)
+        train(DEEP, *splits, tmp_path, DEEP_SETTINGS, observer=stopped)
+    assert saved_run(tmp_path) == (DEEP, DEEP_SETTINGS)
+    train(DEEP, *splits, tmp_path, DEEP_SETTINGS, resume=True)
+    assert_same_run(deep, tmp_path)
+
+
+def test_a_patch_that_the_network_does_not_take_is_refused(
+    volumes: Path, tmp_path: Path
+) -> None:
+    for patch, said in (((16, 16), "3 sides"), ((4, 8, 9), "multiples of 2x4x4 from")):
+        wrong = replace(DEEP_SETTINGS, patch=patch)
+        with pytest.raises(SettingsError, match=f"patch: .* is not allowed, {said}"):
+            train(DEEP, *find_splits(volumes), tmp_path, wrong)
+    assert not list(tmp_path.iterdir())
