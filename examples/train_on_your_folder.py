@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     spec = nestgen.NestSpec(
         depth=given.depth, in_channels=found.channels, classes=found.classes
     )
-    settings = Settings(epochs=given.epochs, patch=patch_size(found, spec.depth))
+    patch = patch_size(found, nestgen.NestGraph(spec).multiples)
+    settings = Settings(epochs=given.epochs, patch=patch)
     outcome = nestgen.train(spec, train_pairs, val_pairs, given.output, settings)
     print(f"best IoU on val: {outcome.best_score:.3f} in epoch {outcome.best_epoch}")
 

@@ -139,7 +139,7 @@ def fitting_size(graph: NestGraph, size: tuple[int, ...]) -> tuple[int, ...]:
     return whole
 
 
-def full_size(size: tuple[int, ...], dims: int) -> tuple[int, ...]:
+def full_size(size: tuple[int, ...], dims: int, name: str = "size") -> tuple[int, ...]:
     """One number stands for all sides; `SpecError` for neither one nor `dims` of them.
 
     >>> full_size((64,), 3)
@@ -148,7 +148,7 @@ def full_size(size: tuple[int, ...], dims: int) -> tuple[int, ...]:
     whole = size * dims if len(size) == 1 else size
     if len(whole) != dims:
         text = "x".join(map(str, size))
-        raise SpecError(f"size: {text} is not allowed, {dims} sides or one for all")
+        raise SpecError(f"{name}: {text} is not allowed, {dims} sides or one for all")
     return whole
 
 

@@ -117,9 +117,20 @@ def measure(
         )
 
 
-def choose(model: nn.Module, pairs: Sequence[Pair], tolerance: float | None) -> int:
+def choose(
+    model: nn.Module,
+    pairs: Sequence[Pair],
+    tolerance: float | None,
+    window: tuple[int, ...] | None,
+) -> int:
     """The level that `levels` chooses; its reason goes to stderr."""
-    report = measure(model, pairs, 0.005 if tolerance is None else tolerance, rounds=1)
+    report = measure(
+        model,
+        pairs,
+        0.005 if tolerance is None else tolerance,
+        rounds=1,
+        window=window_for(model, window),
+    )
     click.echo(in_words(report), err=True)
     return report.choice.level
 

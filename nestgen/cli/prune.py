@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from nestgen.cli.window import window_option
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--data", metavar="DIR", help="images/ and masks/ by which auto chooses.")
 @click.option("--val-fraction", type=float, help="Of DIR, as train split it.")
 @click.option("--tolerance", type=float, help="In IoU, of auto.  [0.005]")
+@window_option
 @click.option("-o", "--output", metavar="FILE", help="The network; model-L2.pt, say.")
 @click.option("--source", metavar="FILE", help="Its source; model_L2.py, say.")
 @click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
@@ -29,12 +32,11 @@ def command(
     model: str,
     level: str,
     data: str | None,
-    val_fraction: float | None,
-    tolerance: float | None,
     output: str | None,
     source: str | None,
     as_json: bool,
     force: bool,
+    **choosing: Any,
 ) -> None:
     """Cut MODEL, a .pt or a .safetensors, at a level; write checkpoint and source.
 
@@ -48,9 +50,14 @@ def command(
     from nestgen.files import refuse_existing
     from nestgen.surgery.write import write_cut
 
+    given = data is not None or any(value is not None for value in choosing.values())
+    if (level == "auto") != (data is not None) or (given and level != "auto"):
+        raise click.UsageError(
+            "--level auto chooses by --data (--val-fraction, --tolerance, --window)"
+        )
     file = Path(model)
     whole = load(file)
-    kept = _level(level, whole, data, val_fraction, tolerance)
+    kept = _number(level) if data is None else _auto(whole, data, choosing)
     target = Path(output or file.with_name(f"{file.stem}-L{kept}{file.suffix}"))
     text = Path(source or target.with_name(f"{target.stem.replace('-', '_')}.py"))
     refuse_existing(target, text, force=force, keep=[file])
@@ -64,22 +71,16 @@ def command(
         click.echo(f"wrote {target}, {text}")
 
 
-def _level(
-    asked: str,
-    model: nn.Module,
-    data: str | None,
-    val_fraction: float | None,
-    tolerance: float | None,
-) -> int:
-    """The level that the text after `--level` stands for: 2, L2, or auto."""
-    if (asked == "auto") != (data is not None) or (
-        tolerance is not None and asked != "auto"
-    ):
-        raise click.UsageError("--level auto chooses by --data (and --tolerance)")
-    if data is not None:
-        from nestgen.cli.levels import choose, val_pairs
+def _auto(model: nn.Module, data: str, given: dict[str, Any]) -> int:
+    """The level that is enough on the images of `data`."""
+    from nestgen.cli.levels import choose, val_pairs
 
-        return choose(model, val_pairs(data, val_fraction), tolerance)
+    pairs = val_pairs(data, given["val_fraction"])
+    return choose(model, pairs, given["tolerance"], given["window"])
+
+
+def _number(asked: str) -> int:
+    """The level that the text after `--level` names: 2 or L2."""
     try:
         return int(asked.removeprefix("L"))
     except ValueError:

@@ -199,7 +199,7 @@ def _settings(given: dict[str, Any], inventory: Inventory, spec: NestSpec) -> Se
         "learning_rate": learning_rate_of(spec),
     }
     if "patch" in given:
-        given = {**given, "patch": full_size(given["patch"], spec.dims)}
+        given = {**given, "patch": full_size(given["patch"], spec.dims, "patch")}
     settings = Settings(**{**defaults, **given})
     check_sides("patch", settings.patch, multiples)
     return settings

@@ -43,7 +43,7 @@ def window_of(
     dims, multiples = graph.spec.dims, graph.multiples
     if asked is None:
         return padded_size(full_size((SIDE[dims],), dims), multiples)
-    window = full_size(asked, dims)
+    window = full_size(asked, dims, "window")
     check_sides("window", window, multiples)
     return window
 

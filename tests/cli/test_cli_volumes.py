@@ -128,7 +128,7 @@ def test_an_image_is_no_volume(model: Path, tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["--dims", 2], "dims: 2 is not allowed, the images have 3 axes"),
-        (["--patch", "8x16"], "size: 8x16 is not allowed"),
+        (["--patch", "8x16"], "patch: 8x16 is not allowed"),
         (
             ["--patch", "8x16x18"],
             "patch: 8x16x18 is not allowed, multiples of 4 from 8",
