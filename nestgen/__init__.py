@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nestgen.codegen.source import source as source
     from nestgen.drawing import draw as draw
     from nestgen.errors import NestgenError as NestgenError
+    from nestgen.foreign.take import import_weights as import_weights
     from nestgen.inference.predict import predict as predict
     from nestgen.surgery.cut import prune as prune
     from nestgen.training.loop import train as train
@@ -33,6 +34,7 @@ _HOMES = {
     "NestgenError": "nestgen.errors",
     "build": "nestgen.codegen.load",
     "draw": "nestgen.drawing",
+    "import_weights": "nestgen.foreign.take",
     "load": "nestgen.checkpoint",
     "predict": "nestgen.inference.predict",
     "prune": "nestgen.surgery.cut",
@@ -49,6 +51,7 @@ __all__ = [
     "NestgenError",
     "build",
     "draw",
+    "import_weights",
     "load",
     "predict",
     "prune",

@@ -46,6 +46,10 @@ class Shapes(dict[str, Shape]):
             if (ours := weights.layout.ours(name, self.depth))
         )
 
+    def any(self, ending: str) -> bool:
+        """Whether a node has a tensor whose name ends so."""
+        return any(name.endswith(f".{ending}") for name in self)
+
     def of(self, module: str) -> Shape:
         """The shape of a convolution's weight."""
         name = f"{module}.weight"
@@ -77,10 +81,11 @@ def describe(weights: Weights) -> Description:
         "in_channels": first[1],
         "classes": shapes.of(f"head_L{heads[-1] if heads else depth}")[0],
         "heads": heads,
-        "block": {"bias": "x0_0.conv1.bias" in shapes},
+        "block": {"bias": shapes.any("conv1.bias")},
     }
     assumed: dict[str, Any] = {**layout.assumed, "block": {**layout.assumed["block"]}}
-    (read if _tells_norm(shapes) else assumed)["block"]["norm"] = _norm(shapes, layout)
+    norm, told = _norm(shapes, layout)
+    (read if told else assumed)["block"]["norm"] = norm
     up, told = _up(shapes, layout)
     (read if told else assumed)["up"] = up
     return Description({**read, **_up_widths(shapes, unet, up)}, assumed)
@@ -99,22 +104,18 @@ def _node_widths(shapes: Shapes, unet: bool) -> Iterator[tuple[str, int]]:
             yield node.name, shapes.of(f"{node.name}.conv1")[0]
 
 
-def _tells_norm(shapes: Shapes) -> bool:
-    return "x0_0.norm1.running_mean" in shapes
-
-
-def _norm(shapes: Shapes, layout: Layout) -> str:
-    if _tells_norm(shapes):
-        return "batch"
-    return layout.norm if "x0_0.norm1.weight" in shapes else "none"
+def _norm(shapes: Shapes, layout: Layout) -> tuple[str, bool]:
+    """The norm, and whether the tensors tell."""
+    if shapes.any("norm1.running_mean"):
+        return "batch", True
+    return (layout.norm if shapes.any("norm1.weight") else "none"), False
 
 
 def _up(shapes: Shapes, layout: Layout) -> tuple[str, bool]:
     """How a node's input is up-sampled, and whether the tensors tell."""
-    names = [name for name in shapes if name.startswith("up")]
-    if not names:
+    if not any(name.startswith("up") for name in shapes):
         return f"{LINEAR[len(shapes.of('x0_0.conv1')) - 2]}-aligned", False
-    shuffled = any(name.endswith(".conv.weight") for name in names)
+    shuffled = shapes.any("conv.weight")
     return (layout.shuffle, False) if shuffled else ("transpose", True)
 
 

@@ -58,7 +58,12 @@ def read_weights(path: str | os.PathLike[str], layout: str) -> Weights:
     with named(path), opened(path) as file:
         safe = Path(path).suffix == ".safetensors"
         content = read_safetensors(file)[1] if safe else _read_archive(file)
-        return Weights(str(path), known, _bare(_state_dict(content)))
+        tensors = _bare(_state_dict(content))
+        if sum(tensor.nbytes for tensor in tensors.values()) > file.seek(
+            0, os.SEEK_END
+        ):
+            raise WeightsError("its tensors claim more bytes than the file has")
+        return Weights(str(path), known, tensors)
 
 
 def _read_archive(file: BinaryIO) -> Any:
