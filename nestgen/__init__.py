@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nestgen.foreign.take import import_weights as import_weights
     from nestgen.inference.predict import predict as predict
     from nestgen.surgery.cut import prune as prune
+    from nestgen.surgery.transfer import transfer as transfer
     from nestgen.training.loop import train as train
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ _HOMES = {
     "register": "nestgen.arch.families",
     "source": "nestgen.codegen.source",
     "train": "nestgen.training.loop",
+    "transfer": "nestgen.surgery.transfer",
 }
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "save",
     "source",
     "train",
+    "transfer",
 ]
 
 
