@@ -25,6 +25,7 @@ COMMANDS = [
     "import",
     "levels",
     "prune",
+    "transfer",
     "predict",
     "demo",
 ]

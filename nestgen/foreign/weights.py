@@ -59,9 +59,8 @@ def read_weights(path: str | os.PathLike[str], layout: str) -> Weights:
         safe = Path(path).suffix == ".safetensors"
         content = read_safetensors(file)[1] if safe else _read_archive(file)
         tensors = _bare(_state_dict(content))
-        if sum(tensor.nbytes for tensor in tensors.values()) > file.seek(
-            0, os.SEEK_END
-        ):
+        claimed = sum(tensor.nbytes for tensor in tensors.values())
+        if claimed > file.seek(0, os.SEEK_END):
             raise WeightsError("its tensors claim more bytes than the file has")
         return Weights(str(path), known, tensors)
 

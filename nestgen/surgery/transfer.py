@@ -184,25 +184,20 @@ def _changes(of: Places, to: Places) -> str:
 def _same_levels(
     source: NestGraph, target: NestGraph, parts: list[Part]
 ) -> tuple[int, ...]:
-    """The levels of which everything that the source needs is exact in the target."""
+    """The levels of which everything that the source needs is exact in the target.
+
+    What is learned on an edge is, where the nodes at both its ends are.
+    """
     exact = {part.name for part in parts if part.exact}
     return tuple(
         level
         for level in source.levels
         if head_name(level) in exact
-        and all(_same(source, target, node, exact) for node in source.needed(level))
+        and all(
+            node.name in exact and _rules(source, node) == _rules(target, node)
+            for node in source.needed(level)
+        )
     )
-
-
-def _same(source: NestGraph, target: NestGraph, node: Node, exact: set[str]) -> bool:
-    """Whether a node and what is on its edges compute the same in both."""
-    if node.name not in exact or _rules(source, node) != _rules(target, node):
-        return False
-    modules = [
-        (edge_module(source, edge), edge_module(target, edge))
-        for edge in source.inputs(node)
-    ]
-    return all(there == here is None or here in exact for there, here in modules)
 
 
 def _rules(graph: NestGraph, node: Node) -> tuple[object, ...]:
@@ -210,4 +205,7 @@ def _rules(graph: NestGraph, node: Node) -> tuple[object, ...]:
     spec = graph.spec
     block = spec.block.model_copy(update={"dropout": 0.0, "drop_path": 0.0})
     strides = [spec.stride(row) for row in range(1, node.i + 1)]
-    return block, spec.dims, spec.up, spec.skip, spec.encoder, strides
+    ups = [edge.source for edge in graph.inputs(node) if edge.kind == "up"]
+    # a gate looks at the first of what comes up
+    gating = ups[:1] if spec.skip == "gate" else []
+    return block, spec.dims, spec.up, spec.skip, spec.encoder, strides, gating

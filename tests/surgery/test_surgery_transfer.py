@@ -237,6 +237,28 @@ def test_another_rule_without_tensors_carries_no_level(fields: dict[str, Any]) -
     assert made.levels == ((1,) if "strides" in fields else ())
 
 
+def test_a_level_needs_its_inputs_and_its_head() -> None:
+    fields: Any = {"depth": 3, "widths": 2}
+    nested = build(NestSpec(**fields))
+    assert transfer(nested, build(NestSpec(family="unet-e", **fields))).levels == (1,)
+    assert transfer(nested, build(NestSpec(classes=2, **fields))).levels == ()
+
+
+def test_gates_look_at_the_first_that_comes_up(lived: Lived) -> None:
+    encoder = [("x0_0", "x1_0"), ("x1_0", "x2_0"), ("x2_0", "x1_1")]
+    fields: Any = {"depth": 2, "family": "custom", "widths": 2, "heads": [2]}
+    ups, last = [("x1_0", "x0_2"), ("x1_1", "x0_2")], ("x0_0", "x0_2")
+    for skip, levels in (("plain", (2,)), ("gate", ())):
+        source, target = (
+            lived(NestSpec(edges=[*encoder, *order, last], skip=skip, **fields))
+            for order in (ups, ups[::-1])
+        )
+        made = transfer(source.double().eval(), target.double().eval())
+        assert {part.state for part in made.parts} == {"copied", "reconciled"}
+        assert made.levels == levels
+        compare(source, made)
+
+
 def test_dropout_is_no_other_rule() -> None:
     spec = NestSpec(depth=2, widths=2)
     made = transfer(build(spec), build(spec.replace(block={"dropout": 0.5})))
