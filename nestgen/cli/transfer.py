@@ -76,7 +76,5 @@ def _print(made: Transfer, label: str, model: str) -> None:
 
     rows = [[part.name, part.state, part.why] for part in made.parts]
     show_table(["module", "weights", "why"], rows, title=label)
-    levels = ", ".join(f"L{level}" for level in made.levels)
-    click.echo(
-        f"gives at first what MODEL gave, up to rounding: {levels or 'no level'}"
-    )
+    levels = ", ".join(f"L{level}" for level in made.levels) or "no level"
+    click.echo(f"as in {model}, up to rounding: {levels}")
