@@ -67,31 +67,36 @@ def compare(model: nn.Module, weights: Weights, original: str) -> Comparison:
     `original` is `module:Class` or `file.py:Class`; it is imported, so executed.
     Raises `WeightsError` if it cannot be, does not take the weights, or differs.
     """
-    spec, inputs, tensors = spec_of(model), [], weights.tensors
-    arguments = weights.layout.arguments(spec, frozenset(tensors))
-    theirs = _original(original, arguments, tensors)
+    spec = spec_of(model)
+    inputs = random_inputs(spec, model)
+    arguments = weights.layout.arguments(spec, frozenset(weights.tensors))
+    expected = _run_original(original, arguments, weights.tensors, inputs)
     difference = 0.0
-    with eval_mode(model, theirs), torch.inference_mode():
-        for x in random_inputs(spec, model):
-            pair = [_by_level(network(x), spec) for network in (model, theirs)]
-            most = max(_apart(level, original, *pair) for level in spec.heads)
+    with eval_mode(model), torch.inference_mode():
+        for x, outputs in zip(inputs, expected, strict=True):
+            ours, theirs = _by_level(model(x), spec), _by_level(outputs, spec)
+            most = max(_apart(level, original, ours, theirs) for level in spec.heads)
             difference = max(difference, most)
-            inputs.append(tuple(x.shape))
-    return Comparison(original, spec.heads, tuple(inputs), difference)
+    shapes = tuple(tuple(x.shape) for x in inputs)
+    return Comparison(original, spec.heads, shapes, difference)
 
 
-def _original(
-    where: str, arguments: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> nn.Module:
-    """An instance of the class at `where`, with the tensors in it."""
+def _run_original(
+    where: str,
+    arguments: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    inputs: list[Tensor],
+) -> list[Any]:
+    """What the class at `where` gives for the inputs, with the tensors in it."""
     try:
         made: nn.Module = _load_class(where)(**arguments)
         made.load_state_dict(dict(tensors), strict=True)
+        with torch.inference_mode():
+            return [made.eval()(x) for x in inputs]
     except Exception as error:
         # whatever someone else's code raises
         line = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise WeightsError(f"{where}: cannot be run beside it ({line})") from error
-    return made
 
 
 def _load_class(where: str) -> Any:
@@ -106,22 +111,23 @@ def _load_class(where: str) -> Any:
     return getattr(module, name)
 
 
-def _by_level(outputs: Any, spec: NestSpec) -> dict[int, Tensor]:
+def _by_level(outputs: Any, spec: NestSpec) -> dict[int, Any]:
     """Logits by level; originals list theirs from L1 on, or have those of the last."""
     if isinstance(outputs, dict):
-        return {level: outputs[f"L{level}"] for level in spec.heads}
+        return {level: outputs.get(f"L{level}") for level in spec.heads}
     listed = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     return {spec.depth - n: logits for n, logits in enumerate(reversed(listed))}
 
 
 def _apart(
-    level: int, original: str, one: Mapping[int, Tensor], other: Mapping[int, Tensor]
+    level: int, original: str, one: Mapping[int, Tensor], other: Mapping[int, Any]
 ) -> float:
     """The largest difference of two logits; `WeightsError` where it is no rounding."""
-    if level not in other or one[level].shape != other[level].shape:
+    if getattr(other.get(level), "shape", None) != one[level].shape:
         raise WeightsError(f"{original}: has no L{level} like ours")
-    difference = (one[level].double() - other[level].double()).abs().max().item()
-    scale = max(1.0, other[level].abs().max().item())
+    theirs: Tensor = other[level]
+    difference = (one[level].double() - theirs.double()).abs().max().item()
+    scale = max(1.0, theirs.abs().max().item())
     if not difference <= TOLERANCE * scale:
         raise WeightsError(
             f"L{level} differs from that of {original} by up to {difference:.2g}; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +45,7 @@ class Shapes(dict[str, Shape]):
             if (ours := weights.layout.ours(name, self.depth))
         )
 
-    def any(self, ending: str) -> bool:
+    def has(self, ending: str) -> bool:
         """Whether a node has a tensor whose name ends so."""
         return any(name.endswith(f".{ending}") for name in self)
 
@@ -81,7 +80,7 @@ def describe(weights: Weights) -> Description:
         "in_channels": first[1],
         "classes": shapes.of(f"head_L{heads[-1] if heads else depth}")[0],
         "heads": heads,
-        "block": {"bias": shapes.any("conv1.bias")},
+        "block": {"bias": shapes.has("conv1.bias")},
     }
     assumed: dict[str, Any] = {**layout.assumed, "block": {**layout.assumed["block"]}}
     norm, told = _norm(shapes, layout)
@@ -106,16 +105,16 @@ def _node_widths(shapes: Shapes, unet: bool) -> Iterator[tuple[str, int]]:
 
 def _norm(shapes: Shapes, layout: Layout) -> tuple[str, bool]:
     """The norm, and whether the tensors tell."""
-    if shapes.any("norm1.running_mean"):
+    if shapes.has("norm1.running_mean"):
         return "batch", True
-    return (layout.norm if shapes.any("norm1.weight") else "none"), False
+    return (layout.norm if shapes.has("norm1.weight") else "none"), False
 
 
 def _up(shapes: Shapes, layout: Layout) -> tuple[str, bool]:
     """How a node's input is up-sampled, and whether the tensors tell."""
     if not any(name.startswith("up") for name in shapes):
         return f"{LINEAR[len(shapes.of('x0_0.conv1')) - 2]}-aligned", False
-    shuffled = shapes.any("conv.weight")
+    shuffled = shapes.has("conv.weight")
     return (layout.shuffle, False) if shuffled else ("transpose", True)
 
 
@@ -133,8 +132,8 @@ def _arriving(shapes: Shapes, node: Node, up: str) -> int:
     if up == "transpose":
         return shapes.of(f"up{at}")[1]
     if up.startswith("pixel-shuffle"):
-        weight = shapes.of(f"up{at}.conv")
-        return weight[0] // math.prod((2,) * (len(weight) - 2))
+        channels, _, *kernel = shapes.of(f"up{at}.conv")
+        return channels // (1 << len(kernel))
     source = Node(node.i + 1, node.j - 1).name
     narrowed = f"narrow{at}.weight" in shapes
     return shapes.of(f"narrow{at}" if narrowed else f"{source}.conv1")[0]

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from torch import Tensor
 
 from nestgen.datafile import named, opened, read_pt, read_safetensors
-from nestgen.errors import WeightsError
+from nestgen.errors import CheckpointError, WeightsError
 from nestgen.foreign.layout import Layout
 from nestgen.foreign.layouts import find_layout
 
@@ -61,13 +61,13 @@ def read_weights(path: str | os.PathLike[str], layout: str) -> Weights:
         tensors = _bare(_state_dict(content))
         claimed = sum(tensor.nbytes for tensor in tensors.values())
         if claimed > file.seek(0, os.SEEK_END):
-            raise WeightsError("its tensors claim more bytes than the file has")
+            raise CheckpointError("its tensors claim more bytes than the file has")
         return Weights(str(path), known, tensors)
 
 
 def _read_archive(file: BinaryIO) -> Any:
     if not zipfile.is_zipfile(file):
-        raise WeightsError(
+        raise CheckpointError(
             "is no archive of torch 1.6 or later; to turn an older file into one, load "
             "and save it with torch"
         )
@@ -86,7 +86,9 @@ def _state_dict(content: Any) -> dict[str, Tensor]:
         for name, value in tensors.items()
     ):
         wrappers = ", ".join(map(repr, _WRAPPERS))
-        raise WeightsError(f"is no dict of tensors, nor has one as one of {wrappers}")
+        raise CheckpointError(
+            f"is no dict of tensors, nor has one as one of {wrappers}"
+        )
     return {name: value.detach() for name, value in tensors.items()}
 
 

@@ -242,6 +242,27 @@ def test_an_original_that_cannot_be_run_is_refused(
     assert str(caught.value).startswith(f"{at}: cannot be run beside it (")
 
 
+@pytest.mark.parametrize("name", ["Elsewhere", "Textual"])
+def test_an_original_without_such_logits_is_refused(
+    name: str,
+    style: ModuleType,
+    small: dict[str, Tensor],
+    saved: Callable[[Any], Path],
+    tmp_path: Path,
+) -> None:
+    lines = [
+        Path(str(style.__file__)).read_text(),
+        "class Elsewhere(SmallNestedUNet):",
+        "    def forward(self, x): return super().forward(x)[:1]",
+        "class Textual(SmallNestedUNet):",
+        "    def forward(self, x): return 'logits'",
+    ]
+    (tmp_path / "original.py").write_text("\n".join(lines))
+    file, where = saved(small), f"{tmp_path / 'original.py'}:{name}"
+    with pytest.raises(WeightsError, match=r"has no L[14] like ours"):
+        compare(import_weights(file, LAYOUT), read_weights(file, LAYOUT), where)
+
+
 def test_what_is_not_compared_says_why() -> None:
     assert absent("no_such_package.nets:Net") == "no_such_package is not installed"
     assert absent("nestgen.arch.spec:NestSpec") is None
