@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from nestgen.codegen.source import source as source
     from nestgen.drawing import draw as draw
     from nestgen.errors import NestgenError as NestgenError
+    from nestgen.foreign.take import import_weights as import_weights
     from nestgen.inference.predict import predict as predict
     from nestgen.surgery.cut import prune as prune
+    from nestgen.surgery.transfer import transfer as transfer
     from nestgen.training.loop import train as train
 
 __version__ = "0.1.0"
@@ -33,6 +35,7 @@ _HOMES = {
     "NestgenError": "nestgen.errors",
     "build": "nestgen.codegen.load",
     "draw": "nestgen.drawing",
+    "import_weights": "nestgen.foreign.take",
     "load": "nestgen.checkpoint",
     "predict": "nestgen.inference.predict",
     "prune": "nestgen.surgery.cut",
@@ -40,6 +43,7 @@ _HOMES = {
     "register": "nestgen.arch.families",
     "source": "nestgen.codegen.source",
     "train": "nestgen.training.loop",
+    "transfer": "nestgen.surgery.transfer",
 }
 
 __all__ = [
@@ -49,6 +53,7 @@ __all__ = [
     "NestgenError",
     "build",
     "draw",
+    "import_weights",
     "load",
     "predict",
     "prune",
@@ -56,6 +61,7 @@ __all__ = [
     "save",
     "source",
     "train",
+    "transfer",
 ]
 
 

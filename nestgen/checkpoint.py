@@ -11,16 +11,11 @@ import hashlib
 import io
 import json
 import os
-import pickletools
-import warnings
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -28,32 +23,13 @@ from torch import Tensor, nn
 from nestgen.arch.spec import NestSpec
 from nestgen.arch.specfile import from_fields
 from nestgen.codegen.load import build, spec_of
+from nestgen.datafile import STORAGES, named, opened, read_pt, read_safetensors
 from nestgen.errors import CheckpointError
 from nestgen.files import write_whole
 
 _FORMAT = "nestgen-checkpoint"
 _VERSION = 1
 _COVERED = ("format", "version", "spec", "tensors", "extra")
-_HEADER_LIMIT = 16 * 2**20
-_LINE_LIMIT = 200
-
-_STORAGES = {
-    "BFloat16Storage": torch.bfloat16,
-    "BoolStorage": torch.bool,
-    "ByteStorage": torch.uint8,
-    "CharStorage": torch.int8,
-    "DoubleStorage": torch.float64,
-    "FloatStorage": torch.float32,
-    "HalfStorage": torch.float16,
-    "IntStorage": torch.int32,
-    "LongStorage": torch.int64,
-    "ShortStorage": torch.int16,
-}
-_GLOBALS = {
-    "collections OrderedDict",
-    "torch._utils _rebuild_tensor_v2",
-    *(f"torch {storage}" for storage in _STORAGES),
-}
 
 
 @dataclass(frozen=True)
@@ -92,7 +68,7 @@ def save(
     'UNet++ of depth 1'
     """
     write = {".pt": _pt_bytes, ".safetensors": _safetensors_bytes}
-    with _named(path):
+    with named(path):
         encode = write[_suffix(path)]
         spec = spec_of(model)
         tensors = {name: _copy(tensor) for name, tensor in model.state_dict().items()}
@@ -118,7 +94,7 @@ def load(
     Raises `CheckpointError` for anything but a whole, honest checkpoint.
     """
     contents = read(path)
-    with _named(path):
+    with named(path):
         with torch.device("meta"):
             model = build(contents.spec)
         model.load_state_dict(contents.tensors, strict=True, assign=True)
@@ -133,39 +109,13 @@ def read_spec(path: str | os.PathLike[str]) -> NestSpec:
 def read(path: str | os.PathLike[str]) -> Contents:
     """All that `path` holds. Raises `CheckpointError` as `load` does."""
     readers: dict[str, Callable[[BinaryIO], Any]] = {
-        ".pt": _read_pt,
+        ".pt": read_pt,
         ".safetensors": _read_safetensors,
     }
-    with _named(path):
+    with named(path):
         reader = readers[_suffix(path)]
-        if Path(path).exists() and not Path(path).is_file():
-            raise CheckpointError("is no file")
-        with open(path, "rb") as file:
+        with opened(path) as file:
             return _checked(reader(file))
-
-
-@contextmanager
-def _named(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Whatever goes wrong inside becomes one line that begins with `path`."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except OSError as error:
-        reason = error.strerror or _line(error)
-        raise CheckpointError(f"{path}: cannot be read ({reason})") from error
-    except Exception as error:
-        raise CheckpointError(f"{path}: {_line(error)}") from error
-
-
-def _line(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    if isinstance(error, MemoryError):
-        return "needs more memory than there is"
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    text = "".join(char if char.isprintable() else "?" for char in lines[0])
-    return text if len(text) <= _LINE_LIMIT else f"{text[: _LINE_LIMIT - 3]}..."
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:
@@ -189,49 +139,9 @@ def _safetensors_bytes(content: dict[str, Any]) -> bytes:
     return safetensors.torch.save(content["tensors"], metadata=metadata)
 
 
-def _read_pt(file: BinaryIO) -> Any:
-    """What torch wrote: entries stored as they are, data alone in the pickle."""
-    size = file.seek(0, os.SEEK_END)
-    with zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-        names = {entry.filename.lower() for entry in entries}
-        pickles = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
-        if len(names) < len(entries):
-            raise CheckpointError("an entry occurs twice in the archive")
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise CheckpointError("an entry is compressed; torch stores them")
-        if sum(entry.file_size for entry in entries) > size:
-            raise CheckpointError("its entries claim more bytes than the file has")
-        if len(pickles) != 1 or min(entry.header_offset for entry in entries):
-            raise CheckpointError("is no archive that torch writes")
-        if pickles[0].file_size > _HEADER_LIMIT:
-            raise CheckpointError(f"its data.pkl is larger than {_HEADER_LIMIT} bytes")
-        _refuse_code(archive.read(pickles[0]))
-    file.seek(0)
-    return torch.load(file, map_location="cpu", weights_only=True)
-
-
-def _refuse_code(pickled: bytes) -> None:
-    """Raise for a pickle that names anything but tensors, before it is read."""
-    for opcode, argument, _ in pickletools.genops(pickled):
-        if opcode.name == "GLOBAL" and argument not in _GLOBALS:
-            name = str(argument).replace(" ", ".")
-            raise CheckpointError(f"holds {name!a}; a checkpoint is data alone")
-
-
 def _read_safetensors(file: BinaryIO) -> Any:
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    length = int.from_bytes(file.read(8), "little")
-    if length > min(_HEADER_LIMIT, size - 8):
-        raise CheckpointError(
-            f"its header claims {length} bytes; at most {_HEADER_LIMIT}, and no more "
-            "than the file has, are allowed"
-        )
-    with safetensors.safe_open(file.name, framework="pt") as opened:
-        text = (opened.metadata() or {}).get(_FORMAT, "null")
-        tensors = {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118
-    header = json.loads(text)
+    metadata, tensors = read_safetensors(file)
+    header = json.loads(metadata.get(_FORMAT, "null"))
     if not isinstance(header, dict):
         return None
     return {**header, "format": _FORMAT, "tensors": tensors, "extra": None}
@@ -351,7 +261,7 @@ def _require_plain(tensor: Tensor) -> None:
     plain = (
         tensor.layout is torch.strided
         and tensor.device.type == "cpu"
-        and tensor.dtype in _STORAGES.values()
+        and tensor.dtype in STORAGES.values()
         and not (tensor.requires_grad or tensor.is_neg() or tensor.is_conj())
         and tensor.storage_offset() == 0
         and tensor.untyped_storage().nbytes() == tensor.nbytes

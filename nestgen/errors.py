@@ -6,6 +6,7 @@ so that the command line can print it as it is.
     NestgenError
     ├── SpecError         a network that cannot be described
     ├── CheckpointError   a file that is not a whole, honest checkpoint
+    ├── WeightsError      weights that a network cannot take over
     ├── SettingsError     a run's settings that are not allowed
     ├── DataError         images or masks that cannot be used
     ├── CutError          a level that a network does not have, or a cut not proven
@@ -27,6 +28,10 @@ class SpecError(NestgenError):
 
 class CheckpointError(NestgenError):
     """A file that is not a whole, honest checkpoint."""
+
+
+class WeightsError(NestgenError):
+    """Weights that a network cannot take over."""
 
 
 class SettingsError(NestgenError):

@@ -18,7 +18,20 @@ import rich_click as click
 from nestgen import __version__
 from nestgen.errors import NestgenError, TrainingError
 
-COMMANDS = ["build", "draw", "train", "levels", "prune", "predict", "demo"]
+COMMANDS = [
+    "build",
+    "draw",
+    "train",
+    "import",
+    "levels",
+    "prune",
+    "transfer",
+    "predict",
+    "demo",
+]
+
+FILES = {"import": "importing"}
+"""Of commands whose name no module may have."""
 
 EXTRA = ("accelerate", "matplotlib", "monai")
 """What training and plots need besides."""
@@ -35,7 +48,8 @@ class Commands(click.RichGroup):
         """The command in `nestgen/cli/<name>.py`."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"nestgen.cli.{cmd_name}").command
+        file = FILES.get(cmd_name, cmd_name)
+        command: click.Command = import_module(f"nestgen.cli.{file}").command
         return command
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:

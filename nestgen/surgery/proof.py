@@ -12,12 +12,9 @@ from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import spec_of
 from nestgen.errors import CutError
+from nestgen.surgery.inputs import random_inputs
 from nestgen.surgery.modes import eval_mode
 from nestgen.surgery.trace import cut_traced
-
-BATCHES = (1, 3)
-SIDES = (2, 3)
-"""The last side of the inputs, in units of what it is a multiple of; others are 2."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ def prove(model: nn.Module, small: nn.Module, level: int, *, seed: int = 0) -> P
     specs = [spec_of(network) for network in (model, small)]
     traced = cut_traced(model, level)
     _compare_names(small, traced)
-    inputs = _inputs(specs[0], model, seed)
+    inputs = random_inputs(specs[0], model, seed)
     with eval_mode(model, small, traced), torch.inference_mode():
         for x in inputs:
             head = _logits(model(x), level)
@@ -98,18 +95,6 @@ def prove(model: nn.Module, small: nn.Module, level: int, *, seed: int = 0) -> P
         before=_measure(model, specs[0], size),
         after=_measure(small, specs[1], size),
     )
-
-
-def _inputs(spec: NestSpec, model: nn.Module, seed: int) -> list[Tensor]:
-    like = next(model.parameters())
-    chance = torch.Generator().manual_seed(seed)
-    *units, last = NestGraph(spec).multiples
-    sides = [(*(2 * unit for unit in units), side * last) for side in SIDES]
-    return [
-        torch.randn(n, spec.in_channels, *size, generator=chance).to(like)
-        for n in BATCHES
-        for size in sides
-    ]
 
 
 def _logits(outputs: Tensor | dict[str, Tensor], level: int) -> Tensor:

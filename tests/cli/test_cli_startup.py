@@ -48,6 +48,8 @@ def loaded(code: str, folder: Path, **variables: str) -> set[str]:
         "--help",
         "--version",
         "build --help",
+        "import --help",
+        "transfer --help",
         "build --depth 5 --dense",
         "build --json --family unet",
         "build --schema",

@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 from click.testing import CliRunner
+from monai.networks.nets import BasicUNetPlusPlus
 from PIL import Image
 
 from nestgen.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "commands.md"]
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{n}.md" for n in ("commands", "weights")),
+]
 
 
 class Shown(NamedTuple):
@@ -43,7 +48,7 @@ def stripped(text: str) -> list[str]:
 
 @pytest.fixture
 def at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with DATA/, IMAGES/ and a spec, as the pages take for granted."""
+    """A folder with what the pages take for granted: images, a spec, weights."""
     monkeypatch.chdir(tmp_path)
     for split in ("train", "val"):
         for side in ("images", "masks"):
@@ -55,6 +60,8 @@ def at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             mask.save(tmp_path / "DATA" / split / "masks" / f"{index}.png")
     (tmp_path / "IMAGES").symlink_to(tmp_path / "DATA" / "val" / "images")
     (tmp_path / "small.toml").write_text("depth = 2\n")
+    theirs = BasicUNetPlusPlus(2, 3, 1, (4, 4, 8, 16, 32, 4))
+    torch.save(theirs.state_dict(), tmp_path / "weights.pth")
     return tmp_path
 
 

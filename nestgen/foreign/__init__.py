@@ -1,0 +1,1 @@
+"""Weights of others: what their networks are called here, and the proof of it."""
