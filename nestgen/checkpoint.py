@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from nestgen.arch.spec import NestSpec
 from nestgen.arch.specfile import from_fields
-from nestgen.codegen.load import build, spec_of
+from nestgen.codegen.load import blank, build, spec_of
 from nestgen.errors import CheckpointError
 from nestgen.files import write_whole
 
@@ -119,8 +119,7 @@ def load(
     """
     contents = read(path)
     with _named(path):
-        with torch.device("meta"):
-            model = build(contents.spec)
+        model = blank(contents.spec)
         model.load_state_dict(contents.tensors, strict=True, assign=True)
         return model.to(device).eval()
 
