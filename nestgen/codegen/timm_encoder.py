@@ -39,7 +39,7 @@ SIZES = ((2, 3), (3, 5))
 @cache
 def encoder(name: str) -> Encoder:
     """The rows of timm's model `name`; `SpecError` where it cannot be one."""
-    model = _made(name, _options(name), 3)
+    model = made(name, options_of(name), 3)
     scales = [1, *model.feature_info.reduction()]
     first = 0 if scales[1] == 1 else 1
     scales = scales if first else scales[1:]
@@ -60,13 +60,13 @@ def price(name: str, in_channels: int, row: int, size: tuple[int, ...]) -> Price
 
 def form(name: str) -> Form:
     """How it is written."""
-    model = _made(name, _options(name), 3)
-    return Form(_options(name), _channels_last(model), _timm(name).__version__)
+    model = made(name, options_of(name), 3)
+    return Form(options_of(name), _channels_last(model), timm_for(name).__version__)
 
 
 @cache
 def _price(name: str, in_channels: int, stages: int, size: tuple[int, ...]) -> Price:
-    model = _made(name, _options(name), in_channels, stages)
+    model = made(name, options_of(name), in_channels, stages)
     with FlopCounterMode(display=False) as counter:
         _run(model, in_channels, size)
     return Price(
@@ -77,7 +77,7 @@ def _price(name: str, in_channels: int, stages: int, size: tuple[int, ...]) -> P
 
 
 @cache
-def _options(name: str) -> Options:
+def options_of(name: str) -> Options:
     """The first of `OPTIONS` with which the model is an encoder."""
     _known(name)
     problems = []
@@ -98,7 +98,7 @@ def _options(name: str) -> Options:
 
 def _problems(name: str, options: Options) -> Iterator[str]:
     """Why the model is no encoder with these options."""
-    model = _made(name, options, 3)
+    model = made(name, options, 3)
     if hasattr(model, "hooks"):
         yield "it collects its stages by hooks, which no trace sees"
     scales = model.feature_info.reduction()
@@ -107,9 +107,9 @@ def _problems(name: str, options: Options) -> Iterator[str]:
     for sides in SIZES:
         yield from _wrong_sizes(model, tuple(scales[-1] * side for side in sides))
     if len(scales) > 1:
-        if _count(_made(name, options, 3, 1)) == _count(model):
+        if _count(made(name, options, 3, 1)) == _count(model):
             yield "it computes all stages where one is asked for"
-        fewer = _made(name, options, 3, len(scales) - 1)
+        fewer = made(name, options, 3, len(scales) - 1)
         yield from _wrong_sizes(fewer, tuple(scales[-2] * side for side in SIZES[-1]))
 
 
@@ -143,7 +143,7 @@ def _run(model: nn.Module, in_channels: int, size: tuple[int, ...]) -> list[Tens
     return stages
 
 
-def _made(
+def made(
     name: str, options: Options, in_channels: int, stages: int | None = None
 ) -> Any:
     """The model on the meta device, in eval mode, with so many stages or all."""
@@ -151,7 +151,7 @@ def _made(
     if stages is not None:
         asked["out_indices"] = tuple(range(stages))
     with torch.device("meta"):
-        model: Any = _timm(name).create_model(
+        model: Any = timm_for(name).create_model(
             name, features_only=True, in_chans=in_channels, **asked
         )
     return model.eval()
@@ -159,7 +159,7 @@ def _made(
 
 def _known(name: str) -> None:
     """Raise `SpecError`, with names that are near, unless timm has that model."""
-    timm = _timm(name)
+    timm = timm_for(name)
     if timm.is_model(name):
         return
     bare = name.partition(".")[0]
@@ -168,7 +168,7 @@ def _known(name: str) -> None:
     raise SpecError(f"encoder: 'timm:{name}' is no model of timm; {hint}")
 
 
-def _timm(name: str) -> ModuleType:
+def timm_for(name: str) -> ModuleType:
     """timm; where it, or its torchvision, cannot be imported, how to get it."""
     try:
         import timm
