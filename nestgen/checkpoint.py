@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from nestgen.arch.spec import NestSpec
 from nestgen.arch.specfile import from_fields
-from nestgen.codegen.load import build, spec_of
+from nestgen.codegen.load import blank, build, spec_of
 from nestgen.datafile import STORAGES, named, opened, read_pt, read_safetensors
 from nestgen.errors import CheckpointError
 from nestgen.files import write_whole
@@ -95,8 +95,7 @@ def load(
     """
     contents = read(path)
     with named(path):
-        with torch.device("meta"):
-            model = build(contents.spec)
+        model = blank(contents.spec)
         model.load_state_dict(contents.tensors, strict=True, assign=True)
         return model.to(device).eval()
 

@@ -16,6 +16,18 @@ from hypothesis import settings
 settings.register_profile("nestgen", deadline=None, derandomize=True)
 settings.load_profile("nestgen")
 
+try:
+    import torchvision
+except ImportError:
+    pass
+except RuntimeError:
+    # its operators were built for another torch; timm imports it and calls none of them
+    declared = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    for name in ("nms", "qnms"):
+        schema = f"{name}(Tensor dets, Tensor scores, float iou) -> Tensor"
+        declared.define(schema)  # type: ignore[no-untyped-call]
+    import torchvision  # noqa: F401
+
 # the tests' networks are so small that threads only wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)

@@ -17,7 +17,7 @@ FLOORS = [
     "files",
     "units",
     "arch.choices arch.grid arch.rows arch.layers arch.skips",
-    "arch.families arch.blocks arch.presets",
+    "arch.families arch.blocks arch.encoders arch.presets",
     "arch.inputs arch.block",
     "arch.complete arch.conflicts",
     "arch.spec",
@@ -40,7 +40,10 @@ FLOORS = [
 """From the top. On one floor, files of one folder may import one another."""
 
 TORCH_FREE = {"errors", "files", "units", "arch", "codegen", "drawing", "imaging"}
-TORCH_INSIDE = {"nestgen.codegen.load"}
+TORCH_INSIDE = {
+    f"nestgen.codegen.{n}" for n in ("load", "timm_encoder", "timm_weights")
+}
+"""What makes a module of a text, and what asks timm: loaded by those who need them."""
 TORCH_USERS = {"torch", "monai", "accelerate", "timm", "triton", "torchvision"}
 HEAVY = {*TORCH_USERS, "matplotlib", "pydantic", "networkx", "jinja2", "numpy"}
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from nestgen.arch.choices import LEARNED_UPS, LINEAR, MAX_DEPTH
+from nestgen.arch.encoders import encoder, misfit
 from nestgen.arch.families import FAMILIES, REGISTERED, inputs_by_rule
 from nestgen.arch.rows import normal
+from nestgen.errors import SpecError
 
 
 def complete(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,6 +35,7 @@ def complete(fields: Mapping[str, Any]) -> dict[str, Any]:
     whole.setdefault("trim", family.single)
     if family.full_scale:
         whole.setdefault("up", LINEAR.get(whole.get("dims", 2), "nearest"))
+    _ask_the_encoder(whole, depth)
     _leave_out_the_usual(whole)
     return whole
 
@@ -48,6 +51,29 @@ def _list_edges(whole: dict[str, Any], depth: int) -> None:
             for node, sources in inputs.items()
             for source in sources
         )
+
+
+def _ask_the_encoder(whole: dict[str, Any], depth: int) -> None:
+    """What the encoder decides is filled in, so that it need not be asked again."""
+    name, exceptions = whole.get("encoder"), whole.get("node_widths", ())
+    dims, widths = whole.get("dims", 2), whole["widths"]
+    sound = isinstance(widths, tuple) and len(widths) == depth + 1
+    if whole.get("encoder_row") is not None or not isinstance(name, str) or not sound:
+        return
+    if not (isinstance(exceptions, tuple) and all(map(_is_exception, exceptions))):
+        return
+    try:
+        found = encoder(name)
+    except SpecError:
+        return
+    asked = {
+        "strides": normal(found.strides[:depth], depth),
+        **whole,
+        "node_widths": tuple({**found.names(depth), **dict(exceptions)}.items()),
+        "encoder_row": found.first,
+    }
+    if misfit(name, {**asked, "depth": depth, "dims": dims}) is None:
+        whole.update(asked)
 
 
 def _leave_out_the_usual(whole: dict[str, Any]) -> None:

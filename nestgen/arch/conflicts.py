@@ -11,16 +11,21 @@ import networkx as nx
 from nestgen.arch.block import Block
 from nestgen.arch.blocks import BLOCKS
 from nestgen.arch.choices import LEARNED_UPS, LINEAR
+from nestgen.arch.encoders import ENCODERS, inner, misfit
 from nestgen.arch.families import FAMILIES, inputs_by_edges
 from nestgen.arch.grid import Node
 from nestgen.arch.inputs import ancestors, head_nodes, inputs_of
 from nestgen.arch.rows import per_row, problem
 
 _TAKEN = {
+    *("Layer", "Projection", "Residual", "Stage", "Stem"),
     *("Node", "Single", "Tensor", "Encoder", "Gate", "SqueezeExcite", "PixelShuffle"),
     *("ChannelNorm", "MaxPool1d", *(f"StandardConv{n}d" for n in (1, 2, 3))),
     *dir(builtins),
 }
+
+_ENCODER = {"encoder", "encoder_row", "depth", "dims", "strides", "widths"}
+_ENCODER |= {"node_widths"}
 
 
 def conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
@@ -28,6 +33,8 @@ def conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
     yield from _name_conflicts(sound)
     if sound.keys() >= {"depth", "dims"}:
         yield from _row_conflicts(sound)
+    if sound.keys() >= _ENCODER:
+        yield from _encoder_conflicts(sound)
     if sound.keys() >= {"family", "depth", "edges"}:
         yield from _edge_conflicts(sound)
     if sound.keys() >= {"block", "widths", "node_widths", "in_channels", "up_widths"}:
@@ -50,6 +57,20 @@ def _row_conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: {wrong}"
         elif name in sound:
             yield from check(sound)
+
+
+def _encoder_conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
+    name, row, depth = sound["encoder"], sound["encoder_row"], sound["depth"]
+    if name is None:
+        if row is not None:
+            yield f"encoder_row: {row} is not allowed without an encoder"
+        return
+    # a package is not asked again for what stands in the spec: so files need none
+    unasked = row is None or name in ENCODERS
+    if unasked and len(sound["widths"]) == depth + 1:
+        wrong = misfit(name, sound)
+        if wrong:
+            yield wrong
 
 
 def _flat_rows(sound: Mapping[str, Any]) -> Iterator[str]:
@@ -82,6 +103,7 @@ def _edge_conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
         return
     if sound["edges"] is not None:
         wrong = _wrong_edge(sound["edges"], depth)
+        wrong = wrong or _wrong_stage(sound)
         if wrong:
             yield f"edges: {wrong}"
             return
@@ -120,6 +142,18 @@ def _wrong_edge(edges: tuple[tuple[str, str], ...], depth: int) -> str | None:
         if edges.count(pair) > 1:
             return f"{line} is listed twice"
     return _wrong_whole(edges, depth)
+
+
+def _wrong_stage(sound: Mapping[str, Any]) -> str | None:
+    """An edge into a stage of the encoder that is not from the stage above."""
+    first = sound.get("encoder_row")
+    if first is None:
+        return None
+    for source, target in sound["edges"]:
+        i, j = Node.named(target)
+        if j == 0 and i >= first and Node.named(source) != (i - 1, 0):
+            return f"{source} -> {target} is not allowed, the encoder computes {target}"
+    return None
 
 
 def _wrong_whole(edges: tuple[tuple[str, str], ...], depth: int) -> str | None:
@@ -228,7 +262,15 @@ def _block_conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
 
 def _normed(sound: Mapping[str, Any], block: Block) -> list[int]:
     """Numbers of channels that are normed, or that those add up from."""
-    widths = [*sound["widths"], *(width for _, width in sound["node_widths"])]
-    if block.kind == "double-preact":
+    exceptions, name = dict(sound["node_widths"]), sound.get("encoder")
+    preact, backbone = block.kind == "double-preact", ENCODERS.get(name or "")
+    if name and not (backbone or preact):
+        # a package's stages have norms of their own
+        exceptions = {node: w for node, w in exceptions.items() if node[-2:] != "_0"}
+    widths = [*sound["widths"], *exceptions.values()]
+    if backbone and backbone.kind == "bottleneck":
+        rows = enumerate(sound["widths"][2:], start=2)
+        widths += [inner(exceptions.get(f"x{row}_0", width)) for row, width in rows]
+    if preact:
         widths += [sound["in_channels"], *(sound["up_widths"] or ())]
     return widths

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 
 from nestgen.arch.blocks import BLOCKS, single
 from nestgen.arch.choices import LEARNED_UPS
+from nestgen.arch.encoders import provider
 from nestgen.arch.graph import Edge, NestGraph, Node
 from nestgen.arch.layers import Convolution, Layer, Named, Normalisation
 from nestgen.arch.skips import gate_channels, squeezed
@@ -46,16 +47,29 @@ def node_cost(graph: NestGraph, node: Node, size: tuple[int, ...]) -> Cost:
     Raises `SpecError` unless the sides are multiples of `graph.multiples`.
     """
     _check(graph, size)
-    i, c = graph.in_channels(node), graph.width(node)
-    if graph.full_scale and node.j:
-        layers = single(i, c)
-    else:
-        block = graph.spec.block
-        layers = BLOCKS[block.kind].layers(i, c, block.expansion)
     pixels = math.prod(graph.size_at(node.i, size))
-    cost = Cost(activation_bytes=FLOAT * c * pixels)
-    cost += _layers_cost(graph, layers, node.i, pixels)
+    cost = Cost(activation_bytes=FLOAT * graph.width(node) * pixels)
+    if graph.foreign(node):
+        return cost + _foreign_cost(graph, node.i, size)
+    cost += _layers_cost(graph, _layers(graph, node), node.i, pixels)
     return sum((edge_cost(graph, edge, size) for edge in graph.inputs(node)), cost)
+
+
+def _layers(graph: NestGraph, node: Node) -> list[Layer]:
+    i, c, block = graph.in_channels(node), graph.width(node), graph.spec.block
+    if graph.encoded(node) and graph.backbone:
+        return graph.backbone.layers(node.i, i, c)
+    if graph.full_scale and node.j:
+        return single(i, c)
+    return BLOCKS[block.kind].layers(i, c, block.expansion)
+
+
+def _foreign_cost(graph: NestGraph, row: int, size: tuple[int, ...]) -> Cost:
+    """Of a stage of a package's encoder, as the package's provider counts it."""
+    known, model = provider(str(graph.spec.encoder))
+    whole = full_size(size, graph.spec.dims)
+    price = known.price(model, graph.spec.in_channels, row, whole)
+    return Cost(price.parameters, price.macs, 0, price.weight_bytes)
 
 
 def edge_cost(graph: NestGraph, edge: Edge, size: tuple[int, ...]) -> Cost:
@@ -169,7 +183,8 @@ def _layers_cost(
         if isinstance(layer, Convolution):
             i, c = _number(layer.inputs), _number(layer.outputs)
             weights = c * (1 if layer.depthwise else i)
-            weights *= 1 if layer.pointwise else volume
+            own = layer.size**graph.spec.dims if layer.size else volume
+            weights *= 1 if layer.pointwise else own
             biased = graph.spec.block.bias if layer.bias is None else layer.bias
             cost += _convolution(weights, c * biased, pixels)
         elif isinstance(layer, Normalisation):

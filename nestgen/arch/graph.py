@@ -9,6 +9,7 @@ from functools import cached_property
 import networkx as nx
 
 from nestgen.arch.choices import LEARNED_UPS
+from nestgen.arch.encoders import ENCODERS, Backbone
 from nestgen.arch.families import FAMILIES
 from nestgen.arch.grid import Edge as Edge
 from nestgen.arch.grid import EdgeKind as EdgeKind
@@ -54,6 +55,25 @@ class NestGraph:
     def full_scale(self) -> bool:
         """Whether edges may span rows, each with a convolution of its own."""
         return FAMILIES[self.spec.family].full_scale
+
+    @property
+    def backbone(self) -> Backbone | None:
+        """The encoder, where it is one of our own."""
+        return ENCODERS.get(self.spec.encoder or "")
+
+    def encoded(self, node: Node) -> bool:
+        """Whether the encoder computes X[i,j].
+
+        >>> graph = NestGraph(NestSpec(depth=1, encoder="resnet18"))
+        >>> [node.name for node in graph.nodes if graph.encoded(node)]
+        ['x1_0']
+        """
+        first = self.spec.encoder_row
+        return first is not None and node.j == 0 and node.i >= first
+
+    def foreign(self, node: Node) -> bool:
+        """Whether a package's encoder does: all such nodes are one module."""
+        return self.encoded(node) and self.backbone is None
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
@@ -122,7 +142,7 @@ class NestGraph:
         >>> NestGraph(NestSpec(depth=2)).in_channels(Node(0, 2))
         48
         """
-        if node == (0, 0):
+        if not self._inputs[node]:
             return self.spec.in_channels
         return sum(self.channels(edge) for edge in self.inputs(node))
 

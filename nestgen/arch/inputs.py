@@ -29,6 +29,9 @@ def inputs_of(fields: Mapping[str, Any]) -> Inputs:
             node: _ordered(node, sources, fields["concat"])
             for node, sources in inputs_by_rule(rule, depth).items()
         }
+    if fields.get("encoder_row"):
+        # where an encoder begins below row 0, its first stage reads the image
+        found[Node(fields["encoder_row"], 0)] = ()
     if fields["trim"]:
         needed = ancestors(found, head_nodes(family, depth, fields["heads"]).values())
         found = {node: sources for node, sources in found.items() if node in needed}

@@ -29,7 +29,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution that keeps the size.
+    """A convolution that keeps the size, or divides it by its module's stride.
 
     Attributes:
         inputs: channels that it reads.
@@ -37,6 +37,8 @@ class Convolution:
         pointwise: 1x1 rather than of the row's kernel size.
         depthwise: each channel by itself.
         bias: has one in any case; None: where the block's convolutions have one.
+        size: of its kernel on each axis; None: the row's.
+        strided: is told the stride of its module.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Convolution:
     pointwise: bool = False
     depthwise: bool = False
     bias: bool | None = None
+    size: int | None = None
+    strided: bool = False
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,9 @@ class NestSpec(BaseModel):
     out the nodes that no head depends on, as a cut does; a plain U-Net is trimmed by
     definition. `edges` are those of the family `custom`, inputs in the order of the
     concatenation. `up_widths` are the channels that arrive in each row from the one
-    below. `pad` lets the network take any size.
+    below. `encoder` is the backbone that computes X[i,0] from `encoder_row` on; what
+    it decides of strides and widths stands in the spec once it is made. `pad` lets the
+    network take any size.
 
     Raises `SpecError`, one line with every field that is wrong and what it may be.
 
@@ -104,6 +106,9 @@ up: 'cubic' is not allowed, 'transpose', 'nearest', 'linear', 'linear-aligned', 
     block: Block = Block()
     encoder: str | None = Field(
         default=None, pattern=r"^[a-z]+[0-9]*(:[A-Za-z0-9_.-]{1,80})?$"
+    )
+    encoder_row: int | None = Field(
+        default=None, ge=0, le=1, description="the first row that the encoder computes"
     )
     heads: tuple[Level, ...] = (1, 2, 3, 4)
     trim: bool = False
@@ -209,7 +214,8 @@ up: 'cubic' is not allowed, 'transpose', 'nearest', 'linear', 'linear-aligned', 
     def label(self) -> str:
         """What the network is, in the field's words."""
         axes = "" if self.dims == 2 else f"{self.dims}-D "
-        return f"{axes}{FAMILIES[self.family].title} of depth {self.depth}"
+        backbone = f" on {self.encoder}" if self.encoder else ""
+        return f"{axes}{FAMILIES[self.family].title} of depth {self.depth}{backbone}"
 
     @property
     def class_name(self) -> str:

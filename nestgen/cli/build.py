@@ -12,12 +12,19 @@ from nestgen.cli.options import Size, make_spec, spec_options
 
 if TYPE_CHECKING:
     from nestgen.arch.graph import NestGraph
+    from nestgen.arch.spec import NestSpec
 
 
 @click.command("build")
 @spec_options
 @click.option("-o", "--output", metavar="FILE", help="The source; unetpp_d4.py, say.")
 @click.option("--weights", metavar="FILE", help="Write an initialised checkpoint too.")
+@click.option(
+    "--pretrained",
+    is_flag=True,
+    help="Give the encoder timm's weights; with --weights.",
+)
+@click.option("--download", is_flag=True, help="Fetch them if they are not here.")
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
@@ -34,6 +41,8 @@ if TYPE_CHECKING:
 def command(
     output: str | None,
     weights: str | None,
+    pretrained: bool,
+    download: bool,
     seed: int,
     size: tuple[int, ...] | None,
     schema: bool,
@@ -54,13 +63,16 @@ def command(
     if schema:
         click.echo(json.dumps(NestSpec.model_json_schema(), indent=2))
         return
+    if (pretrained and not weights) or (download and not pretrained):
+        raise click.UsageError("--pretrained goes with --weights, --download with it")
     spec = make_spec(options)
     target = Path(output or f"{spec.stem}.py")
     graph = NestGraph(spec)
     rows = level_rows(graph, fitting_size(graph, size) if size else default_size(graph))
     refuse_existing(target, *([weights] if weights else []), force=force)
     if weights:
-        _write_weights(spec, weights, seed)
+        found = _pretrained(spec, download) if pretrained else None
+        _write_weights(spec, weights, seed, found)
     write_whole(target, source(spec))
     if as_json:
         click.echo(json.dumps({"source": str(target), "levels": rows}, indent=2))
@@ -85,14 +97,26 @@ def level_rows(graph: NestGraph, size: tuple[int, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def _write_weights(spec: Any, path: str, seed: int) -> None:
+def _pretrained(spec: NestSpec, download: bool) -> Path:
+    from nestgen.codegen.timm_weights import find_weights
+
+    return find_weights(spec, download=download)
+
+
+def _write_weights(spec: NestSpec, path: str, seed: int, found: Path | None) -> None:
+    """Weights drawn by `seed`, those of the encoder as they were `found`."""
     import torch
 
     from nestgen.checkpoint import save
     from nestgen.codegen.load import build
 
     torch.manual_seed(seed)
-    save(build(spec), path)
+    model = build(spec)
+    if found:
+        from nestgen.codegen.timm_weights import pretrain
+
+        pretrain(model, spec, found)
+    save(model, path)
 
 
 def _print(label: str, rows: list[dict[str, Any]], written: list[str]) -> None:

@@ -199,6 +199,7 @@ _SPEC_OPTIONS = [
         "--standardise/--no-standardise", default=None, help="Weights of 3x3 filters."
     ),
     click.option("--encoder", help="A backbone: resnet34, vgg16, timm:NAME."),
+    click.option("--encoder-row", type=int, help="Where it begins; filled in."),
     click.option("--heads", type=Numbers(), help="Levels with an output; all of them."),
     click.option("--trim", is_flag=True, default=None, help="Only what heads need."),
     click.option(

@@ -56,6 +56,10 @@ class LevelWeight(click.ParamType[tuple[str, float]]):
 @click.option("--precision", type=click.Choice(["no", "fp16", "bf16"]), help="[no]")
 @click.option("--level-weight", "level_weights", type=LevelWeight(), multiple=True)
 @click.option("--deep-supervision/--no-deep-supervision", default=None)
+@click.option(
+    "--pretrained", is_flag=True, default=None, help="Give the encoder timm's weights."
+)
+@click.option("--download", is_flag=True, help="Fetch them if they are not here.")
 @click.option("--workers", type=int, help="Processes that read images ahead.  [0]")
 @click.option("--seed", type=int, help="Of weights, order, variation.  [0]")
 @click.option("--resume", is_flag=True, help="Go on with the run in RUN.")
@@ -64,6 +68,7 @@ def command(
     data: str,
     output: str,
     deep_supervision: bool | None,
+    download: bool,
     resume: bool,
     force: bool,
     **options: Any,
@@ -85,6 +90,7 @@ def command(
     check_folder(folder, resume, force)
     if resume:
         described = {**given, **options, "deep_supervision": deep_supervision}
+        described["download"] = download or None
         if force or any(value is not None for value in described.values()):
             raise click.UsageError(
                 "--resume goes on as it began; give DATA and -o alone"
@@ -101,6 +107,12 @@ def command(
         if deep_supervision is False:
             spec = spec.replace(heads=[spec.depth])
         settings = _settings(given, inventory, spec)
+        if settings.pretrained:
+            from nestgen.codegen.timm_weights import find_weights
+
+            find_weights(spec, download=download)
+        elif download:
+            raise click.UsageError("--download goes with --pretrained")
     run(spec, *splits, folder, settings, resume=resume, data=data)
 
 

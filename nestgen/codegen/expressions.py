@@ -106,14 +106,23 @@ def expression(value: Expression) -> Code:
 
 
 def assign(
-    targets: Sequence[str], value: Expression, indent: int, note: str = ""
+    targets: Sequence[str],
+    value: Expression,
+    indent: int,
+    note: str = "",
+    unpack: bool = False,
 ) -> Code:
     """`targets = value  # note`, broken as ruff would if it is too long.
 
+    Several targets take the items of a list, and so does one that is to `unpack` it.
+
     >>> assign(["x0_1"], Call("self.x0_1", ("x0_0",)), 4, "[N, 8, H, W]")
     'x0_1 = self.x0_1(x0_0)  # [N, 8, H, W]'
+    >>> assign(["x1_0"], Call("self.encoder", ("x",)), 4, unpack=True)
+    '[x1_0] = self.encoder(x)'
     """
     left = ", ".join(_dotted(target) for target in targets)
+    left = f"[{left}]" if unpack and len(targets) == 1 else left
     comment = f"  # {text(note)}" if note else ""
     return Code(_broken(f"{left} = ", value, indent, comment))
 

@@ -8,6 +8,7 @@ import sys
 from functools import cache
 from types import ModuleType
 
+import torch
 from torch import nn
 
 from nestgen.arch.spec import NestSpec
@@ -28,6 +29,23 @@ def build(spec: NestSpec) -> nn.Module:
     {'L1': [1, 1, 8, 8], 'L2': [1, 1, 8, 8]}
     """
     return load_class(spec)()
+
+
+def blank(spec: NestSpec) -> nn.Module:
+    """`build(spec)` to be given all of its state dict, and so without weights.
+
+    What a network has beside its state dict, as some backbones have tables of
+    positions, is computed.
+
+    >>> {weights.device.type for weights in blank(NestSpec(depth=1)).parameters()}
+    {'meta'}
+    """
+    with torch.device("meta"):
+        model = build(spec)
+    if {name for name, _ in model.named_buffers()} <= set(model.state_dict()):
+        return model
+    with torch.random.fork_rng(devices=[]):
+        return build(spec)
 
 
 @cache

@@ -54,12 +54,16 @@ def norm(spec: NestSpec, channels: Expression) -> Call:
 
 
 def convolution(spec: NestSpec, made: Convolution) -> Call:
-    """A convolution that keeps the size."""
+    """A convolution that keeps the size, or divides it by its module's stride."""
     dense = not (made.pointwise or made.depthwise)
     standard = spec.block.standardise and dense
     name = f"StandardConv{spec.dims}d" if standard else f"nn.Conv{spec.dims}d"
     size, padding = (1, 0) if made.pointwise else kernel(spec)
+    if made.size:
+        size, padding = made.size, made.size // 2
     keywords: list[tuple[str, Expression]] = [("padding", padding)] if padding else []
+    if made.strided:
+        keywords.insert(0, ("stride", "stride"))
     if made.depthwise:
         keywords.append(("groups", _channels(made.inputs)))
     keywords.append(("bias", spec.block.bias if made.bias is None else made.bias))
@@ -102,10 +106,18 @@ def resize(graph: NestGraph, edge: Edge) -> Call:
         sorted((edge.source.i, edge.target.i), reverse=True),
     )
     scale = plain(graph.scale(deep, high))
+    strided = graph.backbone is not None and graph.backbone.kind != "vgg"
+    if strided and graph.encoded(edge.target):
+        return max_pool(spec, 3, ("stride", scale), ("padding", 1))
     if edge.kind == "down":
-        name = "MaxPool1d" if spec.dims == 1 else f"nn.MaxPool{spec.dims}d"
-        return Call(name, (), (("kernel_size", scale),))
+        return max_pool(spec, scale)
     return upsample(spec.up, scale)
+
+
+def max_pool(spec: NestSpec, size: Expression, *more: tuple[str, Expression]) -> Call:
+    """A pooling of windows of `size`."""
+    name = "MaxPool1d" if spec.dims == 1 else f"nn.MaxPool{spec.dims}d"
+    return Call(name, (), (("kernel_size", size), *more))
 
 
 def upsample(up: str, scale: Expression) -> Call:

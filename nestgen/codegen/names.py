@@ -1,9 +1,9 @@
-"""What the modules of a generated network are called, and to which node they belong."""
+"""What the modules of a generated network are called."""
 
 from __future__ import annotations
 
 from nestgen.arch.choices import LEARNED_UPS
-from nestgen.arch.graph import Edge, NestGraph, Node
+from nestgen.arch.graph import Edge, NestGraph
 
 
 def head_name(level: int) -> str:
@@ -14,14 +14,25 @@ def head_name(level: int) -> str:
     return f"head_L{level}"
 
 
-def rows_name(graph: NestGraph, edge: Edge) -> str:
+def rows_name(graph: NestGraph, edge: Edge) -> str | None:
     """Of what pools or interpolates from row to row: shared by all edges that can.
 
+    None where nothing does, or a stride or a learned up-sampling in its place.
+
+    >>> from nestgen.arch.graph import Node
     >>> from nestgen.arch.spec import NestSpec
     >>> graph = NestGraph(NestSpec(depth=2, up="nearest"))
     >>> rows_name(graph, Edge(Node(1, 0), Node(0, 1)))
     'up'
     """
+    if edge.kind == "skip" or (edge.kind == "up" and graph.spec.up in LEARNED_UPS):
+        return None
+    if graph.encoded(edge.target):
+        backbone = graph.backbone
+        if backbone is None or not backbone.pools(edge.target.i):
+            return None
+        if backbone.kind != "vgg":
+            return "pool"
     steps = {graph.spec.stride(row) for row in range(1, graph.depth + 1)}
     if len(steps) == 1 and not graph.full_scale:
         return edge.kind
@@ -31,6 +42,7 @@ def rows_name(graph: NestGraph, edge: Edge) -> str:
 def edge_module(graph: NestGraph, edge: Edge) -> str | None:
     """Of what is learned on the way of `edge`; None where nothing is.
 
+    >>> from nestgen.arch.graph import Node
     >>> from nestgen.arch.spec import NestSpec
     >>> edge_module(NestGraph(NestSpec(depth=2)), Edge(Node(1, 0), Node(0, 1)))
     'up0_1'
@@ -47,9 +59,3 @@ def edge_module(graph: NestGraph, edge: Edge) -> str | None:
     if spec.up in LEARNED_UPS:
         return f"up{name}"
     return f"narrow{name}" if graph.channels(edge) != graph.width(source) else None
-
-
-def modules_of(graph: NestGraph, node: Node) -> set[str]:
-    """The modules that learn for `node`: its own, and those on the edges into it."""
-    on_edges = {edge_module(graph, edge) for edge in graph.inputs(node)}
-    return {node.name} | {name for name in on_edges if name}

@@ -7,10 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nestgen.arch.blocks import BLOCKS, single
+from nestgen.arch.encoders import RESIDUALS, Backbone, convolved, shortcut, stem
 from nestgen.arch.graph import NestGraph
 from nestgen.arch.layers import Layer, Named
 from nestgen.arch.spec import NestSpec
-from nestgen.codegen.expressions import Call, Code, Expression, expression
+from nestgen.codegen.expressions import (
+    WIDTH,
+    Call,
+    Code,
+    Expression,
+    expression,
+    identifier,
+)
 from nestgen.codegen.modules import activation, kernel, layer, sized
 
 
@@ -33,6 +41,7 @@ class Part:
         modules: what it is made of.
         sizes: the type of a size, one number for each axis.
         sized: whether it is told its kernel size.
+        told: the argument, beside channels, that it is told.
         ones: as many as there are axes.
         kernel: the size and the padding of its convolutions.
         blur: whether a pixel shuffle is smoothed.
@@ -44,6 +53,7 @@ class Part:
     modules: tuple[Module, ...]
     sizes: Code
     sized: bool
+    told: str
     ones: tuple[int, ...]
     kernel: tuple[Expression, Expression]
     blur: bool
@@ -56,6 +66,18 @@ class Part:
             if name in has:
                 inner = Call(f"self.{name}", (inner,))
         return expression(inner)
+
+    def init(self, *arguments: str) -> Code:
+        """`__init__` with its channels, numbers, and what it is told, as ruff would
+        break it."""
+        names = ("in_channels", "channels", *arguments)
+        typed = [f"{identifier(name)}: int" for name in names]
+        typed += [f"{identifier(self.told)}: {self.sizes}"] if self.told else []
+        inside = f"self, {', '.join(typed)}"
+        line = f"    def __init__({inside}) -> None:"
+        if len(line) > WIDTH:
+            line = f"    def __init__(\n        {inside}\n    ) -> None:"
+        return Code(line)
 
     def has(self, name: str) -> bool:
         """Whether it is made of a module `name`."""
@@ -78,6 +100,8 @@ def _parts(graph: NestGraph) -> Iterator[Part]:
     if graph.full_scale:
         doc = "One convolution, norm, activation: on an edge, and where edges meet."
         yield _part(spec, "single", "Single", doc, single(*_ARGUMENTS))
+    if graph.backbone:
+        yield from _stages(graph, graph.backbone)
     rule = BLOCKS[block.kind]
     layers = rule.layers(*_ARGUMENTS, block.expansion)
     stem = f"block_{block.kind.replace('-', '_')}"
@@ -90,6 +114,28 @@ def _parts(graph: NestGraph) -> Iterator[Part]:
         yield _part(spec, "gate", "Gate")
 
 
+def _stages(graph: NestGraph, backbone: Backbone) -> Iterator[Part]:
+    """The classes of which an encoder of our own is made."""
+    spec, arguments = graph.spec, _ARGUMENTS
+    if backbone.kind == "vgg":
+        doc = "Convolution, norm, activation: the layer of a VGG."
+        yield _part(spec, "layer", "Layer", doc, convolved(*arguments), told="")
+        yield _part(spec, "stage_vgg", "Stage", told="")
+        return
+    doc = "The first layer of a ResNet: convolution, norm, activation."
+    yield _part(spec, "layer", "Stem", doc, stem(*arguments), told="stride")
+    if graph.depth == 1:
+        return
+    doc = "Convolution and norm: what a block that changes its input adds to."
+    layers = shortcut(*arguments)
+    yield _part(spec, "projection", "Projection", doc, layers, told="stride", act=False)
+    doc = "The block of a ResNet (He et al., 2016, fig. 5)."
+    layers = RESIDUALS[backbone.kind](*arguments, "inner")
+    stem_of_file = f"stage_{backbone.kind}"
+    yield _part(spec, stem_of_file, "Residual", doc, layers, told="stride")
+    yield _part(spec, "stage", "Stage", told="stride")
+
+
 _ARGUMENTS = (Named("in_channels"), Named("channels"))
 
 
@@ -99,27 +145,37 @@ def _part(
     name: str,
     doc: str = "",
     layers: list[Layer] | None = None,
+    *,
+    told: str | None = None,
+    act: bool = True,
 ) -> Part:
+    """`told` is, unless something else is said, the kernel size where rows differ."""
+    usual = "kernel_size" if sized(spec) else ""
     return Part(
         template=f"{stem}.py.jinja",
         name=name,
         doc=tuple(textwrap.wrap(doc, 81)),
-        modules=tuple(_modules(spec, layers or [])),
+        modules=tuple(_modules(spec, name, layers or [], act)),
         sizes=Code(f"tuple[{', '.join(['int'] * spec.dims)}]"),
         sized=sized(spec),
+        told=usual if told is None else told,
         ones=(1,) * spec.dims,
         kernel=kernel(spec),
         blur=spec.up == "pixel-shuffle-blur",
     )
 
 
-def _modules(spec: NestSpec, layers: list[Layer]) -> Iterator[Module]:
+def _modules(
+    spec: NestSpec, name: str, layers: list[Layer], act: bool
+) -> Iterator[Module]:
     block = spec.block
     for made in layers:
         if not (made.name.startswith("norm") and block.norm == "none"):
             yield Module(made.name, layer(spec, made))
+    if not act:
+        return
     yield Module("act", activation(spec))
     if block.dropout:
         yield Module("dropout", Call("nn.Dropout", (), (("p", block.dropout),)))
-    if block.drop_path and BLOCKS[block.kind].residual:
+    if block.drop_path and name == "Node":
         yield Module("drop_path", Call("nn.Dropout", (), (("p", block.drop_path),)))

@@ -15,15 +15,18 @@ from nestgen.codegen.expressions import WIDTH, Call, Expression
 from nestgen.codegen.modules import kernel, plain, resize, sized, upsample
 from nestgen.codegen.names import edge_module, head_name, rows_name
 from nestgen.codegen.parts import Module, Part, parts
+from nestgen.codegen.stages import Foreign, foreign, foreign_nodes, stage
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of `forward`: what is assigned, and the shape that it has."""
+    """A line of `forward`: what is assigned, the shape that it has, and whether it is
+    a list of as many as there are targets."""
 
-    target: str
+    targets: tuple[str, ...]
     value: Call
     shape: str
+    unpacks: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Plan:
     modules: tuple[Module, ...]
     diagonals: tuple[Diagonal, ...]
     heads: tuple[Head, ...]
+    encoder: Foreign | None
     example: tuple[int, ...]
 
 
@@ -83,6 +87,7 @@ def plan(graph: NestGraph) -> Plan:
         modules=tuple(_modules(graph)),
         diagonals=_diagonals(graph),
         heads=tuple(_heads(graph)),
+        encoder=foreign(graph),
         example=(1, spec.in_channels, *(2 * by for by in graph.multiples)),
     )
 
@@ -121,11 +126,15 @@ def _modules(graph: NestGraph) -> Iterator[Module]:
     """The lines of `__init__`: what rows share, then node by node, then the heads."""
     shared: dict[str, Call] = {}
     for edge in sorted(graph.edges, key=lambda edge: edge.kind):
-        learned = edge.kind == "up" and graph.spec.up in LEARNED_UPS
-        if edge.kind != "skip" and not learned:
-            shared.setdefault(rows_name(graph, edge), resize(graph, edge))
+        rows = rows_name(graph, edge)
+        if rows:
+            shared.setdefault(rows, resize(graph, edge))
     yield from (Module(name, value) for name, value in shared.items())
+    if foreign_nodes(graph):
+        yield Module("encoder", Call("Encoder"))
     for node in graph.nodes:
+        if graph.foreign(node):
+            continue
         for edge in graph.inputs(node):
             name = edge_module(graph, edge)
             if name:
@@ -141,6 +150,8 @@ def _modules(graph: NestGraph) -> Iterator[Module]:
 
 
 def _node(graph: NestGraph, node: Node) -> Call:
+    if graph.encoded(node):
+        return stage(graph, node)
     joins = graph.full_scale and node.j > 0
     channels = (graph.in_channels(node), graph.width(node))
     return _sized(graph, Call("Single" if joins else "Node", channels), node.i)
@@ -184,25 +195,51 @@ def _head(graph: NestGraph, level: int) -> Call:
 
 
 def _diagonals(graph: NestGraph) -> tuple[Diagonal, ...]:
-    made = []
-    for _, group in groupby(graph.nodes, key=sum):
+    made = [_encoded(graph)] if foreign_nodes(graph) else []
+    own = [node for node in graph.nodes if not graph.foreign(node)]
+    for _, group in groupby(own, key=sum):
         nodes = list(group)
-        names = ", ".join(f"X[{node.i},{node.j}]" for node in nodes)
-        title = tuple(textwrap.wrap(names, 78))
-        made.append(Diagonal(title, tuple(_line(graph, node) for node in nodes)))
+        lines = tuple(_line(graph, node) for node in nodes)
+        made.append(Diagonal(_title(nodes), lines))
     return tuple(made)
 
 
+def _title(nodes: list[Node]) -> tuple[str, ...]:
+    names = ", ".join(f"X[{node.i},{node.j}]" for node in nodes)
+    return tuple(textwrap.wrap(names, 78))
+
+
+def _encoded(graph: NestGraph) -> Diagonal:
+    """All that a package's encoder computes, in one line of `forward`."""
+    nodes = foreign_nodes(graph)
+    shapes = "; ".join(_shape(graph, node) for node in nodes)
+    line = Line(
+        targets=tuple(node.name for node in nodes),
+        value=Call("self.encoder", (_image(graph),)),
+        shape="",
+        unpacks=True,
+    )
+    return Diagonal((*_title(nodes), *textwrap.wrap(shapes, 78)), (line,))
+
+
 def _line(graph: NestGraph, node: Node) -> Line:
-    first = "fitted" if graph.spec.pad else "x"
-    inputs = [_arrives(graph, edge) for edge in graph.inputs(node)] or [first]
+    inputs = [_arrives(graph, edge) for edge in graph.inputs(node)]
+    return Line(
+        targets=(node.name,),
+        value=Call(f"self.{node.name}", tuple(inputs or [_image(graph)])),
+        shape=_shape(graph, node),
+    )
+
+
+def _image(graph: NestGraph) -> str:
+    """What the first node reads."""
+    return "fitted" if graph.spec.pad else "x"
+
+
+def _shape(graph: NestGraph, node: Node) -> str:
     axes = zip(AXES[graph.spec.dims], graph.scale(node.i), strict=True)
     sides = [axis if by == 1 else f"{axis}/{by}" for axis, by in axes]
-    return Line(
-        target=node.name,
-        value=Call(f"self.{node.name}", tuple(inputs)),
-        shape=f"[N, {', '.join([str(graph.width(node)), *sides])}]",
-    )
+    return f"[N, {', '.join([str(graph.width(node)), *sides])}]"
 
 
 def _arrives(graph: NestGraph, edge: Edge) -> Expression:
@@ -211,9 +248,8 @@ def _arrives(graph: NestGraph, edge: Edge) -> Expression:
     source = edge.source.name
     if edge.kind == "skip" and graph.spec.skip == "gate":
         return Call(f"self.{name}", (source, graph.below(edge.target).name))
-    learned_up = edge.kind == "up" and graph.spec.up in LEARNED_UPS
-    moved = edge.kind != "skip" and not learned_up
-    steps = [rows_name(graph, edge)] if moved else []
+    rows = rows_name(graph, edge)
+    steps = [rows] if rows else []
     if name:
         # a pointwise convolution costs less before an interpolation, and is the same
         steps.insert(0 if name.startswith("narrow") else len(steps), name)

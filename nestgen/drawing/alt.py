@@ -30,10 +30,9 @@ def _network(graph: NestGraph) -> str:
     kinds = [edge.kind for edge in graph.edges]
     edges = _listed(f"{kinds.count(kind)} {kind}" for kind in ("down", "up", "skip"))
     heads = _listed(_name(graph.head(level)) for level in graph.levels)
-    backbone = f" on a {graph.spec.encoder}" if graph.spec.encoder else ""
     some = "heads" if len(graph.levels) > 1 else "a head"
     return (
-        f"{graph.spec.label}{backbone}: {len(graph.nodes)} nodes in "
+        f"{graph.spec.label}: {len(graph.nodes)} nodes in "
         f"{graph.depth + 1} rows, with {edges} connections and {some} on {heads}"
     )
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
 from torch import nn
 
-from nestgen.codegen.load import build, spec_of
+from nestgen.codegen.load import blank, spec_of
 from nestgen.errors import CutError
 
 
@@ -25,13 +24,13 @@ def prune(model: nn.Module, level: int | Iterable[int]) -> nn.Module:
     that nestgen did not build.
 
     >>> from nestgen.arch.spec import NestSpec
+    >>> from nestgen.codegen.load import build
     >>> whole = build(NestSpec(depth=3, widths=2)).eval()
     >>> x = torch.ones(1, 3, 8, 8)
     >>> torch.equal(prune(whole, 2)(x), whole(x)["L2"])
     True
     """
-    with torch.device("meta"):
-        small = build(spec_of(model).cut(_levels(level)))
+    small = blank(spec_of(model).cut(_levels(level)))
     _give_tensors(model, small)
     modules = dict(model.named_modules())
     for name, module in small.named_modules():
@@ -51,7 +50,7 @@ def _levels(level: int | Iterable[int]) -> list[int]:
 
 
 def _give_tensors(model: nn.Module, small: nn.Module) -> None:
-    """Put clones of the tensors of `model` into `small`, which is on meta."""
+    """Put clones of the tensors of `model` into `small`, which has none of its own."""
     own = model.state_dict(keep_vars=True)
     for name, wanted in small.state_dict().items():
         if name not in own or own[name].shape != wanted.shape:

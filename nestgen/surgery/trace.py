@@ -14,7 +14,8 @@ def cut_traced(model: nn.Module, level: int) -> fx.GraphModule:
 
     The way is independent of `prune`: the output is pointed at the head's node, the
     code that nothing reads any more is dropped, and the modules it called with it.
-    Parameters keep their names. Raises `CutError` for a level without a head.
+    Parameters keep their names. Raises `CutError` for a level without a head, and for
+    a network that torch.fx cannot read.
 
     >>> import nestgen
     >>> whole = nestgen.build(nestgen.NestSpec(depth=2, widths=2))
@@ -22,7 +23,7 @@ def cut_traced(model: nn.Module, level: int) -> fx.GraphModule:
     >>> "x1_0.conv1.weight" in small.state_dict(), hasattr(small, "x2_0")
     (True, False)
     """
-    traced = fx.symbolic_trace(copy.deepcopy(model))
+    traced = _traced(copy.deepcopy(model))
     output = traced.graph.output_node()
     output.args = (_head(model, output, level),)
     traced.graph.eliminate_dead_code()
@@ -30,6 +31,31 @@ def cut_traced(model: nn.Module, level: int) -> fx.GraphModule:
     traced.graph.lint()
     traced.recompile()
     return traced
+
+
+def _traced(model: nn.Module) -> fx.GraphModule:
+    try:
+        return fx.GraphModule(model, _Tracer().trace(model), type(model).__name__)
+    except Exception as error:  # it runs the network, which may raise anything
+        line = " ".join(str(error).split())[:120]
+        raise CutError(
+            f"torch.fx cannot read this {type(model).__name__}, so that its cut cannot "
+            f"be proven: {line}"
+        ) from error
+
+
+class _Tracer(fx.Tracer):
+    """Looks into a network down to torch's layers, and to those of a backbone.
+
+    What timm's models are made of may decide by the size of what it reads, which no
+    trace can follow; the models, which have a `feature_info`, call it in order.
+    """
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        """Whether the call of `module` is one node of the traced graph."""
+        foreign = type(module).__module__.startswith("timm.")
+        inside = foreign and not hasattr(module, "feature_info")
+        return inside or super().is_leaf_module(module, name)
 
 
 def _head(model: nn.Module, output: fx.Node, level: int) -> fx.Node:

@@ -19,6 +19,7 @@ from nestgen import checkpoint
 from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import build
+from nestgen.codegen.timm_weights import find_weights, pretrain
 from nestgen.errors import CheckpointError, DataError, SettingsError, TrainingError
 from nestgen.imaging.pairs import Pair
 from nestgen.training.augment import Patches
@@ -69,6 +70,8 @@ def train(
     run = _Run(spec, train_pairs, val_pairs, Folder(Path(folder)), settings)
     if resume:
         run.load()
+    elif settings.pretrained:
+        pretrain(run.network, spec, find_weights(spec))
     with interrupts() as asked:
         interrupted = run.go(asked, observer or Observer())
     at = run.at

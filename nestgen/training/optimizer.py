@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from nestgen.arch.graph import NestGraph
-from nestgen.codegen.names import head_name, modules_of
+from nestgen.codegen.load import build
 from nestgen.training.settings import Settings
 
 
@@ -17,11 +17,10 @@ def freeze_unsupervised(
     model: nn.Module, graph: NestGraph, levels: Sequence[int]
 ) -> None:
     """Take out of training what no gradient reaches from the heads of `levels`."""
-    learn = {head_name(level) for level in levels}
-    for node in set().union(*(graph.needed(level) for level in levels)):
-        learn |= modules_of(graph, node)
+    with torch.device("meta"):
+        supervised = dict(build(graph.cut(levels).spec).named_parameters())
     for name, parameter in model.named_parameters():
-        if name.split(".")[0] not in learn:
+        if name not in supervised:
             parameter.requires_grad_(False)
 
 

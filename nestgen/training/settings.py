@@ -26,6 +26,7 @@ class Settings:
         precision: of the forward pass: `no` for float32, `fp16`, `bf16`.
         level_weights: of the heads' losses, by level; those not named weigh 1.
         workers: processes that read images ahead.
+        pretrained: begin with the weights that the encoder's package has for it.
         val_fraction: of one folder's images; None where val/ is a folder of its own.
     """
 
@@ -40,6 +41,7 @@ class Settings:
     precision: Precision = "no"
     level_weights: dict[str, float] = field(default_factory=dict)
     workers: int = 0
+    pretrained: bool = False
     val_fraction: float | None = None
 
     def __post_init__(self) -> None:

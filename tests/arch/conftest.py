@@ -16,6 +16,7 @@ from nestgen.arch.choices import (
     Skip,
     Up,
 )
+from nestgen.arch.encoders import ENCODERS
 from nestgen.arch.families import FAMILIES, FamilyName, inputs_by_rule
 from nestgen.arch.grid import triangle
 from nestgen.arch.spec import NestSpec
@@ -66,7 +67,12 @@ def _specs(draw: st.DrawFn) -> NestSpec:
         "title": draw(st.none() | _TITLES),
         "block": draw(_blocks(groups)),
     }
-    if not full and draw(st.booleans()):
+    backbone = draw(st.sampled_from([None, None, None, *ENCODERS]))
+    if backbone and depth <= ENCODERS[backbone].deepest:
+        stages = ENCODERS[backbone].names(depth)
+        fields["encoder"] = backbone
+        fields["node_widths"] = {node: 4 * draw(rows) for node in stages}
+    elif not full and draw(st.booleans()):
         fields["up_widths"] = draw(st.tuples(*[rows] * depth))
         fields["node_widths"] = {"x0_0": draw(rows), f"x{depth}_0": draw(rows)}
     return NestSpec(**fields)

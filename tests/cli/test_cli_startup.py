@@ -14,7 +14,7 @@ from nestgen.arch.spec import NestSpec
 from nestgen.codegen.source import source
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"torch", "monai", "accelerate", "matplotlib"}
+HEAVY = {"torch", "monai", "accelerate", "matplotlib", "timm", "torchvision"}
 
 PROBE = """
 import json, sys
@@ -52,6 +52,7 @@ def loaded(code: str, folder: Path, **variables: str) -> set[str]:
         "transfer --help",
         "build --depth 5 --dense",
         "build --json --family unet",
+        "build --encoder resnet34",
         "build --schema",
         "draw --depth 3 -o net.gv",
     ],

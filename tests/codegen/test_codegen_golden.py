@@ -25,6 +25,7 @@ from nestgen.arch.choices import (
     Up,
 )
 from nestgen.arch.cost import graph_cost
+from nestgen.arch.encoders import ENCODERS
 from nestgen.arch.families import FamilyName
 from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
@@ -74,6 +75,8 @@ def test_the_golden_files_show_every_choice(golden_specs: Specs) -> None:
     assert {spec.concat for spec in specs} == set(get_args(Concat))
     assert {spec.skip for spec in specs} == set(get_args(Skip))
     assert {spec.dims for spec in specs} == set(get_args(Dims))
+    kinds = {ENCODERS[spec.encoder].kind for spec in specs if spec.encoder in ENCODERS}
+    assert kinds == {known.kind for known in ENCODERS.values()}
     assert {spec.block.kind for spec in specs} == set(get_args(BlockKind))
     assert {spec.block.norm for spec in specs} == set(get_args(Norm))
     assert {spec.block.activation for spec in specs} == set(get_args(Activation))
@@ -132,6 +135,11 @@ def _combinations() -> list[NestSpec]:
         NestSpec(depth=1, block={"norm": norm, "activation": act, "dropout": rate})
         for norm, act, rate in blocks
     ]
+    backbones = product(ENCODERS, (1, 2, 3), get_args(Norm), (1, 3))
+    specs += [
+        NestSpec(depth=depth, dims=dims, encoder=name, block={"norm": norm})
+        for name, dims, norm, depth in backbones
+    ]
     longest = {"name": "N" * 63, "title": "'#{%" + "x" * 74}
     specs += [NestSpec(depth=12, widths=[2**20] * 13, **longest)]
     specs += [NestSpec(depth=d, heads=[1, d], **longest) for d in range(2, 12)]
@@ -170,8 +178,13 @@ def test_each_is_exported_and_runs(
         assert giant or torch.equal(theirs, ours)
 
 
+SHARED = ROOT / "tests" / "conftest.py"
+"""Run in a child too, for what it declares where torchvision is broken."""
+
 ALONE = """
 import runpy, sys
+
+shared = runpy.run_path(sys.argv[1])
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):
@@ -179,7 +192,7 @@ class Blocker:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Blocker())
-for file in sys.argv[1:]:
+for file in sys.argv[2:]:
     print(file)
     runpy.run_path(file, run_name="__main__")
 """
@@ -189,7 +202,7 @@ def test_they_run_where_nestgen_is_not(
     golden_specs: Specs, golden_folder: Path, tmp_path: Path
 ) -> None:
     files = [str(golden_folder / f"{name}.py") for name in golden_specs]
-    child = run(sys.executable, "-I", "-c", ALONE, *files, cwd=tmp_path)
+    child = run(sys.executable, "-I", "-c", ALONE, str(SHARED), *files, cwd=tmp_path)
     assert child.returncode == 0, child.stderr.decode()
     expected: list[str] = []
     for file, spec in zip(files, golden_specs.values(), strict=True):
@@ -205,7 +218,7 @@ def test_they_run_where_nestgen_is_not(
 
 def test_nestgen_is_blocked_there(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("import nestgen\n")
-    child = run(sys.executable, "-I", "-c", ALONE, "net.py", cwd=tmp_path)
+    child = run(sys.executable, "-I", "-c", ALONE, str(SHARED), "net.py", cwd=tmp_path)
     assert child.returncode == 1
     assert b"ModuleNotFoundError: nestgen" in child.stderr
 
@@ -222,7 +235,8 @@ def test_bytes_are_the_same_everywhere(
 ) -> None:
     """Whatever the hash seed, the locale and the working directory."""
     make = (
-        "import sys\n"
+        "import runpy, sys\n"
+        f"shared = runpy.run_path({str(SHARED)!a})\n"
         f"sys.path.insert(0, {str(ROOT)!a})\n"
         "from nestgen.arch.spec import Block, NestSpec\n"
         "from nestgen.codegen.source import source\n"

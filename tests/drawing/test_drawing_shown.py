@@ -188,7 +188,7 @@ def test_legend_explains_what_is_shown(options: dict[str, Any], said: str) -> No
 def test_legend_names_the_backbone() -> None:
     graph = NestGraph(NestSpec(depth=4, encoder="resnet34"))
     assert "encoder node: resnet34" in texts(drawing(graph), "legend")
-    assert alt_text(graph).startswith("UNet++ of depth 4 on a resnet34: 15 nodes")
+    assert alt_text(graph).startswith("UNet++ of depth 4 on resnet34: 15 nodes")
 
 
 @pytest.mark.parametrize(

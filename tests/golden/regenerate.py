@@ -6,12 +6,17 @@ the difference is then part of the change.
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.source import source
 
 FOLDER = Path(__file__).parent
+
+if __name__ == "__main__":
+    # for what it declares where torchvision is broken, which timm imports
+    shared = runpy.run_path(str(FOLDER.parent / "conftest.py"))
 
 SPECS: dict[str, NestSpec] = {
     "unet_bilinear": NestSpec(
@@ -119,6 +124,35 @@ SPECS: dict[str, NestSpec] = {
         block={"kind": "inverted", "activation": "hardswish", "expansion": 6},
     ),
     "unetpp_convnext": NestSpec.preset("convnext", depth=2, block={"drop_path": 0.1}),
+    "unetpp_on_vgg11": NestSpec(depth=2, encoder="vgg11", block={"norm": "none"}),
+    "unetpp_on_resnet18": NestSpec(depth=3, encoder="resnet18"),
+    "unete_on_resnet50": NestSpec(
+        family="unet-e",
+        depth=3,
+        dims=1,
+        encoder="resnet50",
+        kernel_sizes=[5, 3, 3, 3],
+        block={"activation": "gelu", "dropout": 0.1},
+    ),
+    "unet_on_resnet34_volumes": NestSpec(
+        family="unet",
+        depth=2,
+        dims=3,
+        encoder="resnet34",
+        strides=[[1, 2, 2], 2],
+        block={"norm": "instance", "standardise": True},
+    ),
+    "unetpp_on_timm_resnet18": NestSpec(depth=4, encoder="timm:resnet18"),
+    "unetpp_on_timm_convnext": NestSpec(
+        depth=2, in_channels=1, encoder="timm:convnext_atto"
+    ),
+    "unetpp_on_timm_vgg11": NestSpec(depth=1, encoder="timm:vgg11", pad=False),
+    "unet_on_timm_efficientnet": NestSpec(
+        family="unet", depth=1, encoder="timm:efficientnet_b0", up="bilinear"
+    ),
+    "unetpp_on_timm_swin": NestSpec(
+        depth=2, encoder="timm:swinv2_tiny_window8_256", heads=[2]
+    ),
 }
 
 

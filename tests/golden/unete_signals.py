@@ -70,8 +70,11 @@ def crop(y: Tensor, x: Tensor) -> Tensor:
 class MaxPool1d(nn.MaxPool2d):
     """Max pooling of a signal, as of an image of one row: so it exports any length."""
 
-    def __init__(self, kernel_size: int) -> None:
-        super().__init__(kernel_size=(1, kernel_size))
+    def __init__(
+        self, kernel_size: int, stride: int | None = None, padding: int = 0
+    ) -> None:
+        step = (1, stride or kernel_size)
+        super().__init__((1, kernel_size), stride=step, padding=(0, padding))
 
     def forward(self, x: Tensor) -> Tensor:
         row: Tensor = super().forward(x.unsqueeze(2))

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
+import timm
 import torch
 
 from nestgen import checkpoint
@@ -22,6 +24,7 @@ from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import build
 from nestgen.errors import DataError, SettingsError, TrainingError
 from nestgen.imaging.pairs import find_splits
+from nestgen.training import loop
 from nestgen.training.loop import saved_run, train
 from nestgen.training.observer import Observer
 from nestgen.training.optimizer import freeze_unsupervised
@@ -51,6 +54,30 @@ class At(Observer):
 
 class Killed(BaseException):
     """Nothing is caught, nothing is saved, as when a process is killed."""
+
+
+def test_a_run_begins_with_the_encoders_weights(
+    data: Path,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And a run that goes on has them in its state: nothing is looked up again."""
+    spec = NestSpec(depth=1, widths=2, in_channels=1, encoder="timm:test_resnet")
+    torch.manual_seed(7)
+    whole = timm.create_model("test_resnet").state_dict()
+    file = tmp_path / "model.safetensors"
+    safetensors.torch.save_file(whole, file)
+    monkeypatch.setattr(loop, "find_weights", lambda spec: file)
+    slow = replace(settings, learning_rate=1e-9, epochs=1, pretrained=True)
+    splits = find_splits(data)
+    stopping = At(1, 3, interrupted)
+    assert train(spec, *splits, tmp_path / "run", slow, observer=stopping).interrupted
+    monkeypatch.delattr(loop, "find_weights")
+    assert not train(spec, *splits, tmp_path / "run", slow, resume=True).interrupted
+    found = tensors(tmp_path / "run" / "model.pt")
+    name = "conv1.3.weight"
+    torch.testing.assert_close(found[f"encoder.stages.{name}"], whole[name])
 
 
 def killed() -> None:

@@ -1,0 +1,189 @@
+"""UNet++ of depth 4 on timm:resnet18.
+
+Input: [N, 3, H, W] of any size, padded to multiples of 16 and cropped again.
+Output: a dict of logits [N, 1, H, W] by level, from L1 to L4.
+Needs timm, and was written for its version 1.0.31.
+
+Written by nestgen from this spec:
+
+family = "unet++"
+depth = 4
+dims = 2
+widths = [16, 32, 64, 128, 256]
+node_widths = [["x1_0", 64]]
+strides = 2
+kernel_sizes = 3
+in_channels = 3
+classes = 1
+up = "transpose"
+concat = "up-first"
+skip = "plain"
+encoder = "timm:resnet18"
+encoder_row = 1
+heads = [1, 2, 3, 4]
+trim = false
+pad = true
+
+[block]
+kind = "double"
+norm = "batch"
+activation = "relu"
+slope = 0.01
+dropout = 0.0
+drop_path = 0.0
+bias = false
+groups = 8
+expansion = 4
+standardise = false
+"""
+
+from __future__ import annotations
+
+import timm
+import torch
+from torch import Tensor, fx, nn
+
+
+@fx.wrap
+def fit(x: Tensor, multiples: tuple[int, ...]) -> Tensor:
+    """Repeat the last pixels of each axis up to a multiple; what fits is kept."""
+    for axis, multiple in enumerate(multiples, start=2):
+        size = x.shape[axis]
+        blocks: float = (size + multiple - 1) // multiple
+        exported = isinstance(size, torch.SymInt)
+        if exported:
+            # a number of which the program knows nothing, so that it takes any size
+            known = torch.scalar_tensor(blocks, dtype=torch.int64)
+            blocks = known.clamp(min=1).item()
+        padded = max(blocks, 1) * multiple
+        if exported or padded != size:
+            pixels = torch.arange(padded, device=x.device)
+            x = x.index_select(axis, pixels.clamp(max=size - 1))
+    return x
+
+
+@fx.wrap
+def crop(y: Tensor, x: Tensor) -> Tensor:
+    """The part of `y` that is not padding, where `x` is the input."""
+    for axis, size in enumerate(x.shape[2:], start=2):
+        if isinstance(size, torch.SymInt) or y.shape[axis] != size:
+            y = y.index_select(axis, torch.arange(size, device=y.device))
+    return y
+
+
+class Encoder(nn.Module):
+    """X[1,0] to X[4,0]: the stages of timm's resnet18."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = timm.create_model(
+            "resnet18",
+            features_only=True,
+            in_chans=3,
+            out_indices=(0, 1, 2, 3),
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        stages: list[Tensor] = self.stages(x)
+        return stages
+
+
+class Node(nn.Module):
+    """H(inputs): twice convolution, norm, activation."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        x: Tensor = torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]
+        x = self.act(self.norm1(self.conv1(x)))
+        x = self.act(self.norm2(self.conv2(x)))
+        return x
+
+
+class UNetPlusPlus(nn.Module):
+    """The network: X[i,j] is `x{i}_{j}`, in row i at the i-th resolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        self.x0_0 = Node(3, 16)
+        self.up0_1 = nn.ConvTranspose2d(64, 16, kernel_size=2, stride=2)
+        self.x0_1 = Node(32, 16)
+        self.up1_1 = nn.ConvTranspose2d(64, 32, kernel_size=2, stride=2)
+        self.x1_1 = Node(96, 32)
+        self.up0_2 = nn.ConvTranspose2d(32, 16, kernel_size=2, stride=2)
+        self.x0_2 = Node(48, 16)
+        self.up2_1 = nn.ConvTranspose2d(128, 64, kernel_size=2, stride=2)
+        self.x2_1 = Node(128, 64)
+        self.up1_2 = nn.ConvTranspose2d(64, 32, kernel_size=2, stride=2)
+        self.x1_2 = Node(128, 32)
+        self.up0_3 = nn.ConvTranspose2d(32, 16, kernel_size=2, stride=2)
+        self.x0_3 = Node(64, 16)
+        self.up3_1 = nn.ConvTranspose2d(256, 128, kernel_size=2, stride=2)
+        self.x3_1 = Node(256, 128)
+        self.up2_2 = nn.ConvTranspose2d(128, 64, kernel_size=2, stride=2)
+        self.x2_2 = Node(192, 64)
+        self.up1_3 = nn.ConvTranspose2d(64, 32, kernel_size=2, stride=2)
+        self.x1_3 = Node(160, 32)
+        self.up0_4 = nn.ConvTranspose2d(32, 16, kernel_size=2, stride=2)
+        self.x0_4 = Node(80, 16)
+        self.head_L1 = nn.Conv2d(16, 1, kernel_size=1)
+        self.head_L2 = nn.Conv2d(16, 1, kernel_size=1)
+        self.head_L3 = nn.Conv2d(16, 1, kernel_size=1)
+        self.head_L4 = nn.Conv2d(16, 1, kernel_size=1)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the convolutions' weights anew (He et al., 2015); biases are zero.
+
+        The encoder's stay as they are.
+        """
+        encoder = set(self.encoder.modules())
+        for module in [made for made in self.modules() if made not in encoder]:
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        fitted = fit(x, (16, 16))
+        # X[1,0], X[2,0], X[3,0], X[4,0]
+        # [N, 64, H/2, W/2]; [N, 64, H/4, W/4]; [N, 128, H/8, W/8]; [N, 256, H/16, W/16]
+        x1_0, x2_0, x3_0, x4_0 = self.encoder(fitted)
+        # X[0,0]
+        x0_0 = self.x0_0(fitted)  # [N, 16, H, W]
+        # X[0,1]
+        x0_1 = self.x0_1(self.up0_1(x1_0), x0_0)  # [N, 16, H, W]
+        # X[1,1], X[0,2]
+        x1_1 = self.x1_1(self.up1_1(x2_0), x1_0)  # [N, 32, H/2, W/2]
+        x0_2 = self.x0_2(self.up0_2(x1_1), x0_0, x0_1)  # [N, 16, H, W]
+        # X[2,1], X[1,2], X[0,3]
+        x2_1 = self.x2_1(self.up2_1(x3_0), x2_0)  # [N, 64, H/4, W/4]
+        x1_2 = self.x1_2(self.up1_2(x2_1), x1_0, x1_1)  # [N, 32, H/2, W/2]
+        x0_3 = self.x0_3(self.up0_3(x1_2), x0_0, x0_1, x0_2)  # [N, 16, H, W]
+        # X[3,1], X[2,2], X[1,3], X[0,4]
+        x3_1 = self.x3_1(self.up3_1(x4_0), x3_0)  # [N, 128, H/8, W/8]
+        x2_2 = self.x2_2(self.up2_2(x3_1), x2_0, x2_1)  # [N, 64, H/4, W/4]
+        x1_3 = self.x1_3(self.up1_3(x2_2), x1_0, x1_1, x1_2)  # [N, 32, H/2, W/2]
+        x0_4 = self.x0_4(self.up0_4(x1_3), x0_0, x0_1, x0_2, x0_3)  # [N, 16, H, W]
+        return {
+            "L1": crop(self.head_L1(x0_1), x),
+            "L2": crop(self.head_L2(x0_2), x),
+            "L3": crop(self.head_L3(x0_3), x),
+            "L4": crop(self.head_L4(x0_4), x),
+        }
+
+
+if __name__ == "__main__":
+    with torch.device("meta"):
+        model = UNetPlusPlus().eval()
+        outputs = model(torch.empty((1, 3, 32, 32)))
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
+    for level, logits in outputs.items():
+        print(level, list(logits.shape))
