@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nestgen.arch.graph import NestGraph, Node
 from nestgen.codegen.load import spec_of
-from nestgen.codegen.names import edge_module, head_name, modules_of
+from nestgen.codegen.names import edge_module, head_name
 from nestgen.surgery.columns import (
     Places,
     carry,
@@ -101,9 +101,10 @@ def _counterparts(
     source: NestGraph, target: NestGraph, modules: Mapping[str, object]
 ) -> dict[str, str]:
     """What modules of the target are called in the source, if it has them."""
-    of_nodes = {name for node in target.nodes for name in modules_of(target, node)}
-    heads = {head_name(level) for level in target.levels}
-    pairs = {name: name for name in modules if name not in of_nodes | heads}
+    ours = {node.name for node in target.nodes}
+    ours |= {str(edge_module(target, edge)) for edge in target.edges}
+    ours |= {head_name(level) for level in target.levels}
+    pairs = {name: name for name in modules if name not in ours}
     pairs |= {node.name: node.name for node in {*source.nodes} & {*target.nodes}}
     for edge in {*source.edges} & {*target.edges}:
         both = edge_module(target, edge), edge_module(source, edge)
@@ -138,9 +139,9 @@ def _take(
 
 
 def _places(graph: NestGraph, name: str) -> Places:
-    """Where a node has its sources; nothing for what is no such node."""
+    """Where a node of blocks has its sources; nothing for what is no such node."""
     node = {node.name: node for node in graph.nodes}.get(name)
-    if node is None or (graph.full_scale and node.j > 0):
+    if node is None or graph.encoded(node) or (graph.full_scale and node.j > 0):
         return {}
     return places(graph, node)
 
@@ -194,7 +195,8 @@ def _same_levels(
         for level in source.levels
         if head_name(level) in exact
         and all(
-            node.name in exact and _rules(source, node) == _rules(target, node)
+            ("encoder" if source.foreign(node) else node.name) in exact
+            and _rules(source, node) == _rules(target, node)
             for node in source.needed(level)
         )
     )

@@ -268,3 +268,15 @@ def test_dropout_is_no_other_rule() -> None:
 def test_only_networks_of_nestgen_are_carried() -> None:
     with pytest.raises(SpecError, match="Linear has no spec"):
         transfer(nn.Linear(1, 1), build(NestSpec(depth=1, widths=2)))
+
+
+@pytest.mark.parametrize("encoder", ["resnet18", "vgg11", "timm:resnet18"])
+def test_an_encoder_is_carried_whole(encoder: str) -> None:
+    """Its stages go by name; what the decoder's nodes read of them, by edge."""
+    fields: dict[str, Any] = {"depth": 2, "widths": 4, "encoder": encoder}
+    unet = build(NestSpec(family="unet", **fields)).eval()
+    made = transfer(unet, build(NestSpec(**fields)).eval())
+    x = torch.randn(1, 3, 32, 32)
+    assert made.levels == (2,)
+    with torch.inference_mode():
+        torch.testing.assert_close(made.model(x)["L2"], unet(x))
