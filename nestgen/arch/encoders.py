@@ -47,7 +47,7 @@ class Encoder:
         return {f"x{row}_0": width for row, width in rows if row <= depth}
 
 
-Kind = Literal["vgg", "residual", "bottleneck"]
+Kind = Literal["vgg", "basic", "bottleneck"]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def shortcut(i: Width, c: Width) -> list[Layer]:
     ]
 
 
-def residual(i: Width, c: Width, inner: Width) -> list[Layer]:
+def basic(i: Width, c: Width, inner: Width) -> list[Layer]:
     """The block of the shallower residual networks (He et al., 2016, fig. 5 left)."""
     return [
         Convolution("conv1", i, c, size=3, strided=True),
@@ -137,7 +137,7 @@ def bottleneck(i: Width, c: Width, inner: Width) -> list[Layer]:
     ]
 
 
-RESIDUALS = {"residual": residual, "bottleneck": bottleneck}
+RESIDUALS = {"basic": basic, "bottleneck": bottleneck}
 
 
 def inner(channels: int) -> int:
@@ -154,7 +154,7 @@ def _vgg(*counts: int) -> Backbone:
         first=0,
         widths=(64, 128, 256, 512, 512),
         strides=(2, 2, 2, 2),
-        title=f"VGG of {sum(counts) + 3} layers (Simonyan & Zisserman, 2015, table 1)",
+        title=f"VGG-{sum(counts) + 3} (Simonyan & Zisserman, 2015, table 1)",
         kind="vgg",
         counts=counts,
     )
@@ -166,7 +166,7 @@ def _resnet(layers: int, kind: Kind, *counts: int) -> Backbone:
         first=1,
         widths=(64, 64 * wide, 128 * wide, 256 * wide, 512 * wide),
         strides=(2, 2, 2, 2, 2),
-        title=f"ResNet of {layers} layers (He et al., 2016, table 1)",
+        title=f"ResNet-{layers} (He et al., 2016, table 1)",
         kind=kind,
         counts=(1, *counts),
     )
@@ -177,8 +177,8 @@ ENCODERS: dict[str, Backbone] = {
     "vgg13": _vgg(2, 2, 2, 2, 2),
     "vgg16": _vgg(2, 2, 3, 3, 3),
     "vgg19": _vgg(2, 2, 4, 4, 4),
-    "resnet18": _resnet(18, "residual", 2, 2, 2, 2),
-    "resnet34": _resnet(34, "residual", 3, 4, 6, 3),
+    "resnet18": _resnet(18, "basic", 2, 2, 2, 2),
+    "resnet34": _resnet(34, "basic", 3, 4, 6, 3),
     "resnet50": _resnet(50, "bottleneck", 3, 4, 6, 3),
 }
 

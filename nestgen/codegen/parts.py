@@ -117,10 +117,11 @@ def _parts(graph: NestGraph) -> Iterator[Part]:
 def _stages(graph: NestGraph, backbone: Backbone) -> Iterator[Part]:
     """The classes of which an encoder of our own is made."""
     spec, arguments = graph.spec, _ARGUMENTS
+    whole = f"A stage of {backbone.title}."
     if backbone.kind == "vgg":
         doc = "Convolution, norm, activation: the layer of a VGG."
         yield _part(spec, "layer", "Layer", doc, convolved(*arguments), told="")
-        yield _part(spec, "stage_vgg", "Stage", told="")
+        yield _part(spec, "stage_vgg", "Stage", whole, told="")
         return
     doc = "The first layer of a ResNet: convolution, norm, activation."
     yield _part(spec, "layer", "Stem", doc, stem(*arguments), told="stride")
@@ -131,9 +132,9 @@ def _stages(graph: NestGraph, backbone: Backbone) -> Iterator[Part]:
     yield _part(spec, "projection", "Projection", doc, layers, told="stride", act=False)
     doc = "The block of a ResNet (He et al., 2016, fig. 5)."
     layers = RESIDUALS[backbone.kind](*arguments, "inner")
-    stem_of_file = f"stage_{backbone.kind}"
-    yield _part(spec, stem_of_file, "Residual", doc, layers, told="stride")
-    yield _part(spec, "stage", "Stage", told="stride")
+    template = f"residual_{backbone.kind}"
+    yield _part(spec, template, "Residual", doc, layers, told="stride")
+    yield _part(spec, "stage_resnet", "Stage", whole, told="stride")
 
 
 _ARGUMENTS = (Named("in_channels"), Named("channels"))

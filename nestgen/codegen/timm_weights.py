@@ -48,7 +48,9 @@ def find_weights(spec: NestSpec, *, download: bool = False) -> Path:
 def pretrain(model: nn.Module, spec: NestSpec, file: Path) -> None:
     """Give the encoder of `model`, a network of `spec`, the weights in `file`.
 
-    Where the image has not three channels, the first convolution is adapted as timm
+    Only the first stages are needed, but the whole model is read first: it is strict
+    about its tensors, where timm leaves what a part of it lacks as it was drawn. Where
+    the image has not three channels, the first convolution is adapted as timm
     does. Raises `CheckpointError` for a file that is not that model's, whole.
     """
     name, stages = _model_name(spec), len(foreign_nodes(NestGraph(spec)))
@@ -57,7 +59,6 @@ def pretrain(model: nn.Module, spec: NestSpec, file: Path) -> None:
     overlay = {"file": str(file)}
     timm = timm_for(name)
     try:
-        # the whole model is strict about its tensors, a part of it is not
         timm.create_model(
             name, pretrained=True, pretrained_cfg_overlay=overlay, **asked
         )

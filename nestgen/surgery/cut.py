@@ -23,6 +23,7 @@ def prune(model: nn.Module, level: int | Iterable[int]) -> nn.Module:
     Raises `CutError` for a level that the model does not have, `SpecError` for a model
     that nestgen did not build.
 
+    >>> import torch
     >>> from nestgen.arch.spec import NestSpec
     >>> from nestgen.codegen.load import build
     >>> whole = build(NestSpec(depth=3, widths=2)).eval()

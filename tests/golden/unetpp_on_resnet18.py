@@ -138,7 +138,7 @@ class Residual(nn.Module):
 
 
 class Stage(nn.Sequential):
-    """So many blocks, the first of which changes the width and the resolution."""
+    """A stage of ResNet-18 (He et al., 2016, table 1)."""
 
     def __init__(
         self, in_channels: int, channels: int, blocks: int, stride: tuple[int, int]

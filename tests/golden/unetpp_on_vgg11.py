@@ -83,7 +83,7 @@ class Layer(nn.Module):
 
 
 class Stage(nn.Sequential):
-    """So many layers, the first of which changes the width."""
+    """A stage of VGG-11 (Simonyan & Zisserman, 2015, table 1)."""
 
     def __init__(self, in_channels: int, channels: int, layers: int) -> None:
         super().__init__(
