@@ -22,7 +22,7 @@ FLOORS = [
     "arch.complete arch.conflicts",
     "arch.spec",
     "arch.specfile arch.graph",
-    "arch.cost",
+    "arch.cost arch.reach arch.field",
     "arch",
     "codegen",
     "drawing",
