@@ -1,8 +1,8 @@
 """Receptive fields, by formula: how much of the input a pixel of X[i,j] sees.
 
-On each axis for itself, and of an image without end. What a pixel sees depends on where
-it lies between the pixels of coarser rows, and repeats from one pixel of the deepest row
-to the next: all pixels of one such period are looked at, and the most is told.
+On each axis for itself, and of an image without end. What a pixel sees depends on
+where it lies between the pixels of coarser rows, and repeats from one pixel of the
+deepest row to the next: all pixels of such a period are looked at, the most is told.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class _Axis:
         else:
             yield source, span
             if graph.spec.skip == "gate":
-                below = next(e for e in graph.inputs(target) if e.kind == "up").source
+                below = graph.below(target)
                 scale = self._scale(below.i, target.i)
                 asked = span.samples(scale)
                 yield below, asked
