@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nestgen.drawing import draw as draw
     from nestgen.errors import NestgenError as NestgenError
     from nestgen.inference.predict import predict as predict
+    from nestgen.inspection.report import inspect as inspect
     from nestgen.surgery.cut import prune as prune
     from nestgen.training.loop import train as train
 
@@ -33,6 +34,7 @@ _HOMES = {
     "NestgenError": "nestgen.errors",
     "build": "nestgen.codegen.load",
     "draw": "nestgen.drawing",
+    "inspect": "nestgen.inspection.report",
     "load": "nestgen.checkpoint",
     "predict": "nestgen.inference.predict",
     "prune": "nestgen.surgery.cut",
@@ -49,6 +51,7 @@ __all__ = [
     "NestgenError",
     "build",
     "draw",
+    "inspect",
     "load",
     "predict",
     "prune",

@@ -30,6 +30,7 @@ FLOORS = [
     "drawing",
     "imaging",
     "checkpoint",
+    "inspection",
     "surgery",
     "fusion",
     "training",

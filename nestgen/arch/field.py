@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,10 @@ class Field:
 
     pixels: tuple[int, ...]
     whole: bool = False
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON types."""
+        return {"pixels": list(self.pixels), "whole": self.whole}
 
 
 def node_fields(graph: NestGraph) -> dict[Node, Field]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from nestgen.arch.cost import FLOAT, fitting_size, graph_cost
 from nestgen.arch.graph import NestGraph
@@ -37,6 +37,10 @@ class Memory:
     def training(self) -> int:
         """All that is held when the backward pass begins."""
         return self.weights + self.gradients + self.optimizer + self.activations
+
+    def to_plain(self) -> dict[str, int]:
+        """As JSON types, with their sum for training."""
+        return {**asdict(self), "training": self.training}
 
 
 def memory(graph: NestGraph, size: tuple[int, ...], batch_size: int = 1) -> Memory:

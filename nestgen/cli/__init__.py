@@ -18,7 +18,7 @@ import rich_click as click
 from nestgen import __version__
 from nestgen.errors import NestgenError, TrainingError
 
-COMMANDS = ["build", "draw", "train", "levels", "prune", "predict", "demo"]
+COMMANDS = ["build", "draw", "inspect", "train", "levels", "prune", "predict", "demo"]
 
 EXTRA = ("accelerate", "matplotlib", "monai")
 """What training and plots need besides."""
