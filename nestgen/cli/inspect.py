@@ -94,7 +94,7 @@ def _show(report: Report) -> None:
         [_bytes(report.memory, [*_PARTS, *_USES])],
         title=f"memory of the whole in float32, {report.batch_size} x {sides}",
     )
-    if any(row.field.whole for row in report.nodes):
+    if any(row.field and row.field.whole for row in report.nodes):
         click.echo("* and, through numbers about all of it, the whole image")
 
 
@@ -102,14 +102,18 @@ _PARTS = ["weights", "gradients", "optimizer", "activations"]
 _USES = ["training", "inference"]
 
 
-def _bytes(memory: Memory, names: list[str]) -> list[str]:
+def _bytes(memory: Memory | None, names: list[str]) -> list[str]:
     from nestgen.cli.tables import scaled
 
+    if memory is None:
+        return ["-" for _ in names]
     plain = memory.to_plain()
     return [scaled(plain[name], "B") for name in names]
 
 
-def _seen(field: Field) -> str:
+def _seen(field: Field | None) -> str:
+    if field is None:
+        return "-"
     return "x".join(map(str, field.pixels)) + ("*" if field.whole else "")
 
 

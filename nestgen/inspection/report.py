@@ -30,13 +30,13 @@ class NodeRow:
         name: as in code.
         shape: channels, then the sides of its row.
         cost: parameters, MACs, bytes.
-        field: what of the input a pixel of it sees.
+        field: what of the input a pixel of it sees, None in a network with a backbone.
     """
 
     name: str
     shape: tuple[int, ...]
     cost: Cost
-    field: Field
+    field: Field | None
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON types."""
@@ -44,7 +44,7 @@ class NodeRow:
             "node": self.name,
             "shape": list(self.shape),
             **asdict(self.cost),
-            "field": self.field.to_plain(),
+            "field": _plain(self.field),
         }
 
 
@@ -56,15 +56,15 @@ class LevelRow:
         level: its number.
         nodes: how many it needs.
         cost: for one input.
-        field: what of the input its logits see.
-        memory: at the report's size and batch.
+        field: what of the input its logits see, None in a network with a backbone.
+        memory: at the report's size and batch, None with a backbone too.
     """
 
     level: int
     nodes: int
     cost: Cost
-    field: Field
-    memory: Memory
+    field: Field | None
+    memory: Memory | None
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON types."""
@@ -72,8 +72,8 @@ class LevelRow:
             "level": f"L{self.level}",
             "nodes": self.nodes,
             **asdict(self.cost),
-            "field": self.field.to_plain(),
-            "memory": self.memory.to_plain(),
+            "field": _plain(self.field),
+            "memory": _plain(self.memory),
         }
 
 
@@ -90,7 +90,7 @@ class Report:
     batch_size: int
     nodes: tuple[NodeRow, ...]
     levels: tuple[LevelRow, ...]
-    memory: Memory
+    memory: Memory | None
 
     def to_plain(self) -> dict[str, Any]:
         """The report as JSON types."""
@@ -102,7 +102,7 @@ class Report:
             "batch_size": self.batch_size,
             "nodes": [node.to_plain() for node in self.nodes],
             "levels": [level.to_plain() for level in self.levels],
-            "memory": self.memory.to_plain(),
+            "memory": _plain(self.memory),
         }
 
 
@@ -132,8 +132,21 @@ def inspect(
         batch_size=batch_size,
         nodes=tuple(_nodes(graph, whole)),
         levels=tuple(_levels(graph, whole, batch_size)),
-        memory=memory(graph, whole, batch_size),
+        memory=_memory(graph, whole, batch_size),
     )
+
+
+def _plain(part: Field | Memory | None) -> dict[str, Any] | None:
+    return None if part is None else part.to_plain()
+
+
+def _formulas(graph: NestGraph) -> bool:
+    """Whether formulas know all of its layers; a backbone's are its authors' affair."""
+    return graph.spec.encoder is None
+
+
+def _memory(graph: NestGraph, size: tuple[int, ...], batch_size: int) -> Memory | None:
+    return memory(graph, size, batch_size) if _formulas(graph) else None
 
 
 def _described(thing: Any) -> tuple[NestSpec, File | None]:
@@ -149,27 +162,28 @@ def _described(thing: Any) -> tuple[NestSpec, File | None]:
 
 
 def _nodes(graph: NestGraph, size: tuple[int, ...]) -> list[NodeRow]:
-    fields = node_fields(graph)
+    fields = node_fields(graph) if _formulas(graph) else {}
     return [
         NodeRow(
             name=node.name,
             shape=(graph.width(node), *graph.size_at(node.i, size)),
             cost=node_cost(graph, node, size),
-            field=fields[node],
+            field=fields.get(node),
         )
         for node in graph.nodes
     ]
 
 
 def _levels(graph: NestGraph, size: tuple[int, ...], batch_size: int) -> list[LevelRow]:
-    fields, costs = head_fields(graph), level_costs(graph, size)
+    fields = head_fields(graph) if _formulas(graph) else {}
+    costs = level_costs(graph, size)
     return [
         LevelRow(
             level=level,
             nodes=len(graph.needed(level)),
             cost=costs[level],
-            field=fields[level],
-            memory=memory(graph.level(level), size, batch_size),
+            field=fields.get(level),
+            memory=_memory(graph.level(level), size, batch_size),
         )
         for level in graph.levels
     ]

@@ -79,7 +79,8 @@ def test_every_node_and_level_has_a_row() -> None:
     rows = {words[0]: words for words in lines if words}
     for node in report.nodes:
         assert rows[node.name][1] == "x".join(map(str, node.shape))
-        assert f"{node.field.pixels[0]}x{node.field.pixels[1]}" in rows[node.name]
+        assert node.field is not None
+        assert "x".join(map(str, node.field.pixels)) in rows[node.name]
     for level in report.levels:
         assert f"{level.cost.parameters:,}" in rows[f"L{level.level}"]
 

@@ -94,6 +94,7 @@ def test_rows_are_the_formulas(fields: dict[str, Any]) -> None:
     }
     heads = sum((head_cost(graph, k, size) for k in graph.levels), start=Cost())
     whole = sum((row.cost for row in report.nodes), start=heads)
+    assert report.memory is not None
     assert whole.weight_bytes == report.memory.weights
     for row in report.levels:
         assert row.cost == level_costs(graph, size)[row.level]
@@ -111,6 +112,14 @@ def test_shapes_are_those_of_the_nodes() -> None:
             )
     model(torch.zeros(1, 3, 8, 16))
     assert {row.name: row.shape for row in inspect(SPEC, (8, 16)).nodes} == shapes
+
+
+def test_of_a_backbone_no_formula_is_asked() -> None:
+    report = inspect(NestSpec(depth=2, encoder="resnet18"))
+    assert {row.field for row in report.nodes} == {None}
+    assert {row.field for row in report.levels} == {None}
+    assert {report.memory, *(row.memory for row in report.levels)} == {None}
+    assert all(row.cost.parameters for row in report.nodes)
 
 
 def test_plain_is_json() -> None:
