@@ -94,5 +94,5 @@ def _checkpoint(path: str) -> tuple[NestSpec, dict[str, Any]]:
         "dtype": ", ".join(
             sorted(str(dtype).removeprefix("torch.") for dtype in dtypes)
         ),
-        "training_state": contents.extra is not None,
+        "training_state": "settings" in (contents.extra or {}),
     }

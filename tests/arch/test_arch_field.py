@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -46,6 +47,20 @@ SAMPLE = [
             ["x1_0", "x2_0"],
             ["x2_0", "x1_1"],
             ["x1_1", "x0_2"],
+        ],
+    },
+    # a gate asks x1_0, which sees less than x0_1, the skip that it weighs
+    {
+        "dims": 1,
+        "skip": "gate",
+        "family": "custom",
+        "edges": [
+            ["x0_0", "x1_0"],
+            ["x1_0", "x2_0"],
+            ["x2_0", "x1_1"],
+            ["x1_1", "x0_1"],
+            ["x1_0", "x0_2"],
+            ["x0_1", "x0_2"],
         ],
     },
     {},
@@ -198,9 +213,47 @@ def test_numbers_about_the_whole_image_are_told(
 
 
 def test_squeeze_and_excite_reaches_what_follows_alone() -> None:
-    fields = node_fields(NestGraph(NestSpec(depth=2, skip="se")))
+    edges = ["x0_0 x1_0", "x1_0 x2_0", "x1_0 x0_1", "x0_0 x0_1", "x0_1 x1_1"]
+    spec = NestSpec(
+        family="custom",
+        depth=2,
+        edges=[tuple(edge.split()) for edge in [*edges, "x2_0 x1_1", "x1_1 x0_2"]],
+        skip="se",
+    )
+    fields = node_fields(NestGraph(spec))
     whole = {node.name for node, field in fields.items() if field.whole}
     assert whole == {"x0_1", "x1_1", "x0_2"}
+
+
+@given(
+    scale=st.integers(2, 9),
+    pixels=st.integers(2, 40),
+    part=st.floats(0, 1),
+    data=st.data(),
+)
+def test_aligned_samples_are_in_their_span(
+    scale: int, pixels: int, part: float, data: st.DataObject
+) -> None:
+    """Where torch puts the corners of both on each other, whatever the size."""
+    p = data.draw(st.integers(0, scale * pixels - 1))
+    span = Span(p, p).aligned_samples(scale)
+    at = Fraction(p * (pixels - 1), scale * pixels - 1)
+    assert span.first <= math.floor(at)
+    assert math.ceil(at) <= span.last
+
+
+def test_aligned_spans_are_no_larger_than_that() -> None:
+    """Both ends of a span are read, at one size or another."""
+    for scale in (2, 3, 4):
+        for inside in range(scale):
+            read = set()
+            for pixels in range(2, 60):
+                for cell in range(1, pixels - 1):
+                    p = cell * scale + inside
+                    at = Fraction(p * (pixels - 1), scale * pixels - 1)
+                    read |= {math.floor(at) - cell, math.ceil(at) - cell}
+            span = Span(inside, inside).aligned_samples(scale)
+            assert {span.first, span.last} <= read
 
 
 @pytest.mark.parametrize(

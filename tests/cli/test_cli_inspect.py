@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.toml").write_text(to_toml(SPEC), encoding="utf-8")
     (tmp_path / "net.py").write_text(source(SPEC), encoding="utf-8")
-    save(build(SPEC), "net.pt", extra={})
+    save(build(SPEC), "net.pt", extra={"settings": {}})
     return tmp_path
 
 

@@ -34,7 +34,8 @@ def files(tmp_path: Path) -> dict[str, Path]:
     (tmp_path / "net.py").write_text(source(SPEC), encoding="utf-8")
     save(build(SPEC), tmp_path / "net.pt")
     save(build(SPEC), tmp_path / "net.safetensors")
-    save(build(SPEC), tmp_path / "last.pt", extra={"epoch": 1})
+    save(build(SPEC), tmp_path / "more.pt", extra={"note": "of one's own"})
+    save(build(SPEC), tmp_path / "last.pt", extra={"settings": {"epochs": 1}})
     return {file.name: file for file in tmp_path.iterdir()}
 
 
@@ -55,6 +56,10 @@ def test_of_a_thing_in_memory(thing: Any) -> None:
         ("net.pt", {"kind": "checkpoint", "dtype": "float32", "training_state": False}),
         (
             "net.safetensors",
+            {"kind": "checkpoint", "dtype": "float32", "training_state": False},
+        ),
+        (
+            "more.pt",
             {"kind": "checkpoint", "dtype": "float32", "training_state": False},
         ),
         ("last.pt", {"kind": "checkpoint", "dtype": "float32", "training_state": True}),
