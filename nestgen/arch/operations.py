@@ -88,6 +88,17 @@ class Operations:
         self.tape.save(x)
         return self.new(x.channels, x.pixels)
 
+    def sigmoid(self, x: Held) -> Held:
+        """Kept as it was written."""
+        y = self.new(x.channels, x.pixels)
+        self.tape.save(y)
+        return y
+
+    def product(self, x: Held, factor: Held) -> Held:
+        """`x` times what has a gradient too."""
+        self.tape.save(x, factor)
+        return self.new(x.channels, x.pixels)
+
     def pool(self, x: Held, pixels: int) -> Held:
         """A maximum, and where it was found."""
         y = self.new(x.channels, pixels)

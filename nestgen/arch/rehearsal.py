@@ -11,10 +11,10 @@ from collections.abc import Iterable
 
 from nestgen.arch.blocks import BLOCKS, SINGLE_WIRING, single
 from nestgen.arch.graph import Edge, NestGraph, Node
-from nestgen.arch.layers import Convolution, Gain, Layer, Normalisation
+from nestgen.arch.lines import Lines
 from nestgen.arch.operations import Operations
-from nestgen.arch.skips import gate_channels, squeezed
 from nestgen.arch.tape import Held, Tape
+from nestgen.arch.weighing import excited, gated
 
 
 def rehearse(
@@ -36,6 +36,7 @@ class _Rehearsal:
         self.graph, self.spec = graph, graph.spec
         self.ops = Operations(batch, training)
         self.tape = self.ops.tape
+        self.lines = Lines(self.ops, self.spec)
         self.size = size
         self.nodes: dict[Node, Held] = {}
 
@@ -56,7 +57,7 @@ class _Rehearsal:
             rule = BLOCKS[block.kind]
             channels = (self.graph.in_channels(node), self.graph.width(node))
             layers = rule.layers(*channels, block.expansion)
-            y = self._block(arriving, layers, rule.wiring, node.i)
+            y = self.lines.play(arriving, layers, rule.wiring, node.i)
         self._free(arriving, {image, *self.nodes.values()})
         return y
 
@@ -81,9 +82,11 @@ class _Rehearsal:
             return self.ops.pool(x, self._pixels(row))
         if edge.kind == "up":
             return self._up(x, edge)
-        return {"plain": lambda: x, "se": lambda: self._excite(x)}.get(
-            self.spec.skip, lambda: self._gate(x, edge)
-        )()
+        if self.spec.skip == "se":
+            return excited(self.ops, x)
+        if self.spec.skip == "gate":
+            return gated(self.ops, x, self.nodes[self.graph.below(edge.target)])
+        return x
 
     def _resize(self, x: Held, edge: Edge) -> Held:
         pixels = self._pixels(edge.target.i)
@@ -120,117 +123,9 @@ class _Rehearsal:
         self.tape.free(before, y)
         return blurred
 
-    def _excite(self, x: Held) -> Held:
-        inner = squeezed(x.channels)
-        mean = self.ops.new(x.channels, 1)
-        squeeze = self.ops.convolution(mean, inner, 1)
-        self.tape.free(mean)
-        rectified = self.ops.activation(squeeze, "relu", in_place=False)
-        self.tape.free(squeeze)
-        asked = self.ops.convolution(rectified, x.channels, 1)
-        self.tape.free(rectified)
-        return self._weigh(x, asked, asked)
-
-    def _gate(self, x: Held, edge: Edge) -> Held:
-        below = self.nodes[self.graph.below(edge.target)]
-        inner = gate_channels(x.channels)
-        theta, phi = (self.ops.convolution(y, inner, below.pixels) for y in (x, below))
-        added = self.ops.new(inner, below.pixels)
-        self.tape.free(theta, phi)
-        asked = self.ops.activation(added, "relu", in_place=False)
-        self.tape.free(added)
-        psi = self.ops.convolution(asked, 1, below.pixels)
-        weighed = self._weigh(x, psi, None)
-        self.tape.free(asked)
-        return weighed
-
-    def _weigh(self, x: Held, asked: Held, local: Held | None) -> Held:
-        """`x` times the sigmoid of `asked`, up-sampled where that is coarser.
-
-        `local` is `asked` where the caller has a name for it, and holds it longer.
-        """
-        factor = self.ops.new(asked.channels, asked.pixels)
-        self.tape.save(factor)
-        if local is None:
-            self.tape.free(asked)
-            coarse, factor = factor, self.ops.new(1, x.pixels)
-            self.tape.free(coarse)
-        self.tape.save(x, factor)
-        weighed = self.ops.new(x.channels, x.pixels)
-        self.tape.free(factor, *([local] if local else []))
-        return weighed
-
     def _single(self, arriving: list[Held], channels: int, row: int) -> Held:
         layers = single(sum(x.channels for x in arriving), channels)
-        return self._block(arriving, layers, SINGLE_WIRING, row)
-
-    def _block(
-        self,
-        arriving: list[Held],
-        layers: Iterable[Layer],
-        wiring: tuple[str, ...],
-        row: int,
-    ) -> Held:
-        """A node's own `forward`: its lines, one after the other."""
-        by_name = {layer.name: layer for layer in layers}
-        x = arriving[0]
-        if len(arriving) > 1:
-            x = self.ops.new(sum(part.channels for part in arriving), x.pixels)
-        names = {"x": x}
-        for line in wiring:
-            target, _, rest = line.partition(" = ")
-            read, _, chain = rest.partition(":")
-            y = self._chain(
-                [names[name] for name in read.split(" + ")], chain, by_name, row
-            )
-            before = names.get(target)
-            names[target] = y
-            if before and before not in [*arriving, *names.values()]:
-                self.tape.free(before)
-        self._free((held for held in set(names.values())), {*arriving, names["x"]})
-        return names["x"]
-
-    def _chain(
-        self, read: list[Held], chain: str, layers: dict[str, Layer], row: int
-    ) -> Held:
-        """Layer after layer: each frees what the one before it made."""
-        x = y = read[0]
-        if len(read) > 1:
-            y = self.ops.new(x.channels, x.pixels)
-        for name in chain.split():
-            made = self._step(name, y, layers, row)
-            if y not in (made, *read):
-                self.tape.free(y)
-            y = made
-        return y
-
-    def _step(self, name: str, x: Held, layers: dict[str, Layer], row: int) -> Held:
-        block, layer = self.spec.block, layers.get(name)
-        if isinstance(layer, Convolution):
-            return self._convolution(x, layer, row)
-        if isinstance(layer, Normalisation):
-            return (
-                x
-                if block.norm == "none"
-                else self.ops.norm(x, block.norm, block.groups)
-            )
-        if isinstance(layer, Gain):
-            return self.ops.gain(x)
-        if name == "act":
-            in_place = block.kind != "double-preact"
-            return self.ops.activation(x, block.activation, in_place)
-        if name == "dropout":
-            return self.ops.dropout(x) if block.dropout else x
-        return self.ops.drop_path(x) if block.drop_path else x
-
-    def _convolution(self, x: Held, layer: Convolution, row: int) -> Held:
-        assert isinstance(layer.outputs, int)
-        dense = not (layer.pointwise or layer.depthwise)
-        if not (self.spec.block.standardise and dense):
-            return self.ops.convolution(x, layer.outputs, x.pixels)
-        volume = math.prod(self.spec.kernel_size(row))
-        weights = layer.outputs * x.channels * volume
-        return self.ops.standard_convolution(x, layer.outputs, weights)
+        return self.lines.play(arriving, layers, SINGLE_WIRING, row)
 
     def _free(self, tensors: Iterable[Held], kept: set[Held]) -> None:
         self.tape.free(*(tensor for tensor in tensors if tensor not in kept))
