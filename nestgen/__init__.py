@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nestgen.errors import NestgenError as NestgenError
     from nestgen.foreign.take import import_weights as import_weights
     from nestgen.inference.predict import predict as predict
+    from nestgen.inspection.report import inspect as inspect
     from nestgen.surgery.cut import prune as prune
     from nestgen.surgery.transfer import transfer as transfer
     from nestgen.training.loop import train as train
@@ -36,6 +37,7 @@ _HOMES = {
     "build": "nestgen.codegen.load",
     "draw": "nestgen.drawing",
     "import_weights": "nestgen.foreign.take",
+    "inspect": "nestgen.inspection.report",
     "load": "nestgen.checkpoint",
     "predict": "nestgen.inference.predict",
     "prune": "nestgen.surgery.cut",
@@ -54,6 +56,7 @@ __all__ = [
     "build",
     "draw",
     "import_weights",
+    "inspect",
     "load",
     "predict",
     "prune",

@@ -1,4 +1,4 @@
-"""The blocks: which layers a node has. How they are wired, their templates say.
+"""The blocks: which layers a node has, and how they are wired.
 
 To add one, add its rule to `BLOCKS`, its name to `BlockKind`, a template
 `block_NAME.py.jinja` that holds its `forward`, and a golden file.
@@ -25,11 +25,15 @@ class BlockRule:
     Attributes:
         doc: what it computes, for the class's docstring, with its reference.
         layers: see `Rule`.
+        wiring: the lines of its `forward`, as its template writes them; `y = x: a b`
+            stands for `y = b(a(x))`, where there are such layers. Memory is counted by
+            them, and compared with what torch holds.
         residual: adds its input, so that stochastic depth may leave out the rest.
     """
 
     doc: str
     layers: Rule
+    wiring: tuple[str, ...]
     residual: bool = False
 
 
@@ -115,31 +119,67 @@ def single(i: Width, c: Width, expansion: int = 1) -> list[Layer]:
     return [Convolution("conv", i, c), Normalisation("norm", c)]
 
 
+SINGLE_WIRING = ("x = x: conv norm act dropout",)
+
 BLOCKS: dict[BlockKind, BlockRule] = {
-    "double": BlockRule("twice convolution, norm, activation", double),
+    "double": BlockRule(
+        "twice convolution, norm, activation",
+        double,
+        ("x = x: conv1 norm1 act dropout", "x = x: conv2 norm2 act dropout"),
+    ),
     "double-preact": BlockRule(
         "twice norm, activation, convolution (He et al., 2016, Identity Mappings)",
         double_preact,
+        ("x = x: norm1 act dropout conv1", "x = x: norm2 act dropout conv2"),
     ),
     "residual": BlockRule(
         "twice convolution, norm, activation, beside a projection of the input that is "
         "added before the last activation (He et al., 2016, fig. 2; ResUNet)",
         residual,
+        (
+            "y = x: conv1 norm1 act dropout",
+            "y = y: conv2 norm2",
+            "y = y: drop_path",
+            "x = x: shortcut norm3",
+            "x = x + y: act",
+        ),
         residual=True,
     ),
     "separable": BlockRule(
         "twice a depthwise separable convolution (Chollet, 2017), norm, activation",
         separable,
+        (
+            "x = x: depthwise1 pointwise1 norm1 act dropout",
+            "x = x: depthwise2 pointwise2 norm2 act dropout",
+        ),
     ),
     "inverted": BlockRule(
         "two inverted residuals with linear bottlenecks (Sandler et al., 2018, fig. 3)",
         inverted,
+        (
+            "x = x: expand1 norm1 act",
+            "x = x: depthwise1 norm2 act",
+            "x = x: project1 norm3",
+            "y = x: expand2 norm4 act",
+            "y = y: depthwise2 norm5 act dropout",
+            "y = y: project2 norm6",
+            "y = y: drop_path",
+            "x = x + y:",
+        ),
         residual=True,
     ),
     "convnext": BlockRule(
         "a pointwise convolution to the node's width, then the block of ConvNeXt "
         "(Liu et al., 2022, fig. 4)",
         convnext,
+        (
+            "x = x: enter",
+            "y = x: depthwise norm",
+            "y = y: expand act dropout project",
+            "y = y: gain",
+            "y = y: drop_path",
+            "x = x + y:",
+        ),
         residual=True,
     ),
 }

@@ -21,6 +21,7 @@ from nestgen.errors import NestgenError, TrainingError
 COMMANDS = [
     "build",
     "draw",
+    "inspect",
     "train",
     "import",
     "levels",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import rich_click as click
 
 from nestgen.arch.choices import MeasureName
+from nestgen.cli.described import described
 from nestgen.cli.options import Numbers, Size, make_spec, spec_options
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def command(
 ) -> None:
     """Draw a network as .svg, .png, .pdf, .tex (TikZ), .mmd (Mermaid), or .gv.
 
-    FILE is a spec (.toml, .json) or a checkpoint (.pt, .safetensors); without it the
-    options describe the network.
+    FILE is a spec (.toml, .json), a checkpoint (.pt, .safetensors) or a generated
+    source (.py); without it the options describe the network.
 
     Example: nestgen draw --depth 4 --dense -o unetpp.svg
     """
@@ -80,19 +81,7 @@ def _compared(
 
 
 def _spec(file: str | None, options: dict[str, Any]) -> NestSpec:
-    if file is None:
-        return make_spec(options)
-    given = [name for name, value in options.items() if value is not None]
-    if "spec_file" in given:
-        raise click.UsageError(f"{file}: describes the network, and --spec does too")
-    if Path(file).suffix in (".toml", ".json"):
-        return make_spec({**options, "spec_file": file})
-    if given:
-        option = given[0].replace("_", "-")
-        raise click.UsageError(
-            f"{file}: has its spec in it, --{option} changes nothing"
-        )
+    from nestgen.inspection.files import read_file
 
-    from nestgen.checkpoint import read_spec
-
-    return read_spec(file)
+    thing = described(file, options)
+    return read_file(thing)[0] if isinstance(thing, str) else thing

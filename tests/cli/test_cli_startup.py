@@ -55,9 +55,14 @@ def loaded(code: str, folder: Path, **variables: str) -> set[str]:
         "build --encoder resnet34",
         "build --schema",
         "draw --depth 3 -o net.gv",
+        "inspect --depth 3",
+        "inspect net.toml --json",
+        "inspect unetpp_d2.py",
     ],
 )
 def test_commands_start_without_torch(line: str, tmp_path: Path) -> None:
+    (tmp_path / "net.toml").write_text("depth = 2\n")
+    (tmp_path / "unetpp_d2.py").write_text(source(NestSpec(depth=2)))
     modules = loaded(RUN.format(words=line.split()), tmp_path)
     assert "nestgen.cli" in modules
     assert modules & HEAVY == set()

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import pytest
 import torch
@@ -14,6 +14,18 @@ from click.testing import CliRunner
 from monai.networks.nets import BasicUNetPlusPlus
 from PIL import Image
 
+import nestgen
+from nestgen.arch.block import Block
+from nestgen.arch.choices import (
+    Activation,
+    BlockKind,
+    Concat,
+    Norm,
+    PresetName,
+    Skip,
+    Up,
+)
+from nestgen.arch.families import FamilyName
 from nestgen.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
@@ -21,6 +33,8 @@ PAGES = [
     ROOT / "README.md",
     *(ROOT / "docs" / f"{n}.md" for n in ("commands", "weights")),
 ]
+PYTHON = ROOT / "docs" / "python.md"
+ARCHITECTURES = ROOT / "docs" / "architectures.md"
 
 
 class Shown(NamedTuple):
@@ -110,3 +124,43 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r'(?:\]\(|src=")([^)"#]+)', text):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+def sections(page: Path) -> set[str]:
+    """The words that head sections of a page."""
+    return set(re.findall(r"^## (\w+)$", page.read_text("utf-8"), re.M))
+
+
+def undocumented(names: list[str]) -> set[str]:
+    """Those of `names` that have no section with an example."""
+    text = PYTHON.read_text("utf-8")
+    parts = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.M | re.S))
+    return {name for name in names if ">>> " not in parts.get(name, "")}
+
+
+def test_every_public_name_has_its_example() -> None:
+    assert undocumented(nestgen.__all__) == set()
+    assert sections(PYTHON) == set(nestgen.__all__), "and no other"
+
+
+def test_a_name_without_an_example_would_be_found() -> None:
+    assert undocumented([*nestgen.__all__, "fuse"]) == {"fuse"}
+
+
+def missing_words(page: Path, words: list[str]) -> set[str]:
+    """Those of `words` that a page does not have as code."""
+    found = set(re.findall(r"`([^`\n]+)`", page.read_text("utf-8")))
+    return set(words) - found
+
+
+@pytest.mark.parametrize("page", [ARCHITECTURES, PAGES[1]], ids=lambda page: page.stem)
+def test_every_word_of_a_spec_is_explained(page: Path) -> None:
+    kinds = (Up, BlockKind, Norm, Activation, Skip, Concat, PresetName, FamilyName)
+    words = [word for kind in kinds for word in get_args(kind)]
+    assert missing_words(page, words) == set()
+    assert missing_words(page, [*words, "bicubic"]) == {"bicubic"}
+
+
+def test_every_field_of_a_block_is_explained() -> None:
+    fields = [f"block.{name}" for name in Block.model_fields]
+    assert missing_words(ARCHITECTURES, fields) == set()

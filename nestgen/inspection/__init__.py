@@ -1,0 +1,1 @@
+"""What a file, a spec or a network is, and what it costs: read, and never run."""

@@ -1,0 +1,119 @@
+"""Memory by formula against what torch holds, for any spec, to the byte."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, get_args
+
+import pytest
+import torch
+from hypothesis import Phase, assume, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from nestgen.arch import operations
+from nestgen.arch.blocks import BLOCKS
+from nestgen.arch.choices import Activation, BlockKind, Norm
+from nestgen.arch.graph import NestGraph
+from nestgen.arch.memory import memory
+from nestgen.arch.spec import NestSpec
+from nestgen.codegen.load import build
+from nestgen.errors import SpecError
+from nestgen.training.optimizer import make_optimizer
+from nestgen.training.settings import Settings
+from nestgen.training.timing import peak_bytes
+
+Specs = st.SearchStrategy[NestSpec]
+
+
+def saved_bytes(model: nn.Module, x: Tensor) -> int:
+    """What autograd keeps of a forward pass, but for the network's own tensors."""
+    kept: dict[int, Tensor] = {}
+    own = {
+        tensor.untyped_storage().data_ptr() for tensor in model.state_dict().values()
+    }
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.setdefault(tensor.untyped_storage().data_ptr(), tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        outputs = model.train()(x)
+    # as long as its outputs live, nothing that the pass made is freed
+    assert outputs is not None
+    storages = [kept[at].untyped_storage() for at in kept if at not in own]
+    return sum(storage.nbytes() for storage in storages)
+
+
+def agree(spec: NestSpec, times: int = 2) -> None:
+    size = tuple(times * by for by in NestGraph(spec).multiples)
+    model, x = build(spec), torch.rand(2, spec.in_channels, *size)
+    told = memory(NestGraph(spec), size, batch_size=2)
+    assert told.activations == saved_bytes(model, x), repr(spec)
+    assert told.inference == peak_bytes(model.eval(), x), repr(spec)
+
+
+@settings(max_examples=50, phases=[Phase.generate])
+@given(data=st.data())
+def test_memory_is_what_torch_holds(specs: Specs, data: st.DataObject) -> None:
+    whole = data.draw(specs)
+    spec = whole.cut(whole.heads[:1])
+    assume(math.prod(NestGraph(spec).multiples) <= 2_000)
+    agree(spec)
+
+
+BLOCK_FIELDS: list[dict[str, Any]] = [
+    *({"kind": kind} for kind in get_args(BlockKind)),
+    *({"kind": kind, "norm": "none"} for kind in get_args(BlockKind)),
+    *({"kind": kind, "dropout": 0.5} for kind in get_args(BlockKind)),
+    *({"kind": kind, "drop_path": 0.5} for kind in BLOCKS if BLOCKS[kind].residual),
+    *({"norm": norm, "groups": 2} for norm in get_args(Norm)),
+    *({"activation": name} for name in get_args(Activation)),
+    *({"activation": name, "kind": "double-preact"} for name in get_args(Activation)),
+    {"standardise": True},
+]
+
+
+@pytest.mark.parametrize("block", BLOCK_FIELDS, ids=str)
+def test_every_block_is_told(block: dict[str, Any]) -> None:
+    agree(NestSpec(depth=1, widths=4, block=block), times=4)
+
+
+def test_the_comparison_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = NestSpec(depth=1, widths=4)
+    agree(spec)
+    monkeypatch.setattr(operations, "INT64", 4)
+    with pytest.raises(AssertionError):
+        agree(spec)
+
+
+def test_training_holds_gradients_and_moments() -> None:
+    spec = NestSpec(depth=2, widths=4)
+    model = build(spec)
+    optimizer = make_optimizer(model, Settings())
+    sum(y.sum() for y in model(torch.rand(1, 3, 8, 8)).values()).backward()
+    optimizer.step()
+    told = memory(NestGraph(spec), (8, 8))
+    gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
+    moments = [
+        state[name]
+        for state in optimizer.state.values()
+        for name in state
+        if name != "step"
+    ]
+    assert told.gradients == gradients
+    assert told.optimizer == sum(moment.nbytes for moment in moments)
+    assert told.weights == sum(t.nbytes for t in model.state_dict().values())
+
+
+def test_the_batch_counts_for_activations_alone() -> None:
+    graph = NestGraph(NestSpec(depth=2, block={"norm": "group"}))
+    one, two = (memory(graph, (32,), batch_size) for batch_size in (1, 2))
+    assert two.activations == 2 * one.activations
+    assert two.inference - two.weights == 2 * (one.inference - one.weights)
+    assert two.training - two.activations == one.training - one.activations
+
+
+def test_a_batch_of_none_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"^batch_size: 0 is not allowed, 1 or more$"):
+        memory(NestGraph(NestSpec()), (256, 256), 0)
