@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nestgen.checkpoint import save as save
     from nestgen.codegen.load import build as build
     from nestgen.codegen.source import source as source
+    from nestgen.drawing import alt_text as alt_text
     from nestgen.drawing import draw as draw
     from nestgen.errors import NestgenError as NestgenError
     from nestgen.foreign.take import import_weights as import_weights
@@ -34,6 +35,7 @@ _HOMES = {
     "NestGraph": "nestgen.arch.graph",
     "NestSpec": "nestgen.arch.spec",
     "NestgenError": "nestgen.errors",
+    "alt_text": "nestgen.drawing",
     "build": "nestgen.codegen.load",
     "draw": "nestgen.drawing",
     "import_weights": "nestgen.foreign.take",
@@ -53,6 +55,7 @@ __all__ = [
     "NestGraph",
     "NestSpec",
     "NestgenError",
+    "alt_text",
     "build",
     "draw",
     "import_weights",

@@ -30,6 +30,7 @@ class Axis:
     """
 
     def __init__(self, graph: NestGraph, axis: int) -> None:
+        graph.require_formulas()
         if graph.multiples[axis] > LONGEST:
             raise SpecError(
                 f"strides: {graph.multiples[axis]} pixels to one of the deepest row "

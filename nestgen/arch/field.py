@@ -36,7 +36,8 @@ class Field:
 def node_fields(graph: NestGraph) -> dict[Node, Field]:
     """The field of each node.
 
-    Raises `SpecError` where a side has to be a multiple of more than 2^20.
+    Raises `SpecError` for a network with a backbone, and where a side has to be a
+    multiple of more than 2^20.
 
     >>> from nestgen.arch.spec import NestSpec
     >>> fields = node_fields(NestGraph(NestSpec(depth=4)))

@@ -16,6 +16,7 @@ from nestgen.arch.grid import EdgeKind as EdgeKind
 from nestgen.arch.grid import Node as Node
 from nestgen.arch.inputs import ancestors, head_nodes
 from nestgen.arch.spec import NestSpec
+from nestgen.errors import SpecError
 
 
 class NestGraph:
@@ -74,6 +75,11 @@ class NestGraph:
     def foreign(self, node: Node) -> bool:
         """Whether a package's encoder does: all such nodes are one module."""
         return self.encoded(node) and self.backbone is None
+
+    def require_formulas(self) -> None:
+        """Raise `SpecError` for a backbone: some formulas do not know its inside."""
+        if self.spec.encoder is not None:
+            raise SpecError(f"encoder: {self.spec.encoder} has no such formula")
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:

@@ -46,7 +46,7 @@ class Memory:
 def memory(graph: NestGraph, size: tuple[int, ...], batch_size: int = 1) -> Memory:
     """The memory of a network for `batch_size` inputs of `size`.
 
-    Raises `SpecError` for a size that does not fit, or a batch of none.
+    Raises `SpecError` for a size that does not fit, a batch of none, or a backbone.
 
     >>> from nestgen.arch.spec import NestSpec
     >>> told = memory(NestGraph(NestSpec(depth=1)), (8, 8))

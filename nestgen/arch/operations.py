@@ -26,9 +26,10 @@ class Operations:
     def __init__(self, batch: int, training: bool) -> None:
         self.tape, self.batch, self.training = Tape(), batch, training
 
-    def new(self, channels: int, pixels: int) -> Held:
+    def new(self, channels: int, pixels: int, grad: bool = True) -> Held:
         """A tensor [N, channels, pixels]."""
-        return self.tape.new(channels, pixels, self.batch * channels * pixels * FLOAT)
+        nbytes = self.batch * channels * pixels * FLOAT
+        return self.tape.new(channels, pixels, nbytes, grad)
 
     def convolution(self, x: Held, channels: int, pixels: int) -> Held:
         """Also a transposed one."""
@@ -61,6 +62,8 @@ class Operations:
 
     def activation(self, x: Held, kind: str, in_place: bool) -> Held:
         """An activation; in place it writes into what it reads."""
+        if not x.grad:
+            return self.new(x.channels, x.pixels, grad=False)
         if in_place and kind != "gelu":
             self.tape.save(x if kind in OF_RESULT else _aside(x.nbytes))
             return x
@@ -72,8 +75,9 @@ class Operations:
         """Of the numbers; what is dropped is kept as floats, as torch does on a CPU."""
         if not self.training:
             return x
-        self.tape.save(_aside(x.nbytes))
-        return self.new(x.channels, x.pixels)
+        if x.grad:
+            self.tape.save(_aside(x.nbytes))
+        return self.new(x.channels, x.pixels, x.grad)
 
     def drop_path(self, x: Held) -> Held:
         """Of the whole tensor, image by image."""

@@ -26,6 +26,7 @@ def rehearse(
     >>> rehearse(NestGraph(NestSpec(depth=1)), (8, 8), batch=1, training=False).peak
     27392
     """
+    graph.require_formulas()
     return _Rehearsal(graph, size, batch, training).whole()
 
 
@@ -41,7 +42,7 @@ class _Rehearsal:
         self.nodes: dict[Node, Held] = {}
 
     def whole(self) -> Tape:
-        image = self.ops.new(self.spec.in_channels, self._pixels(0))
+        image = self.ops.new(self.spec.in_channels, self._pixels(0), grad=False)
         for node in self.graph.nodes:
             self.nodes[node] = self._node(node, image)
         for level in self.graph.levels:

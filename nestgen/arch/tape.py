@@ -10,11 +10,15 @@ from dataclasses import dataclass
 
 @dataclass(eq=False, frozen=True)
 class Held:
-    """A tensor of the pass: `channels` of `pixels` each, of all images together."""
+    """A tensor of the pass: `channels` of `pixels` each, of all images together.
+
+    Without `grad`, nothing that is learned has a part in it, as in the image itself.
+    """
 
     channels: int
     pixels: int
     nbytes: int
+    grad: bool = True
 
 
 class Tape:
@@ -31,11 +35,11 @@ class Tape:
         self.live = self.peak = self.saved = 0
         self._saved: set[Held] = set()
 
-    def new(self, channels: int, pixels: int, nbytes: int) -> Held:
+    def new(self, channels: int, pixels: int, nbytes: int, grad: bool = True) -> Held:
         """A tensor that an operation makes."""
         self.live += nbytes
         self.peak = max(self.peak, self.live)
-        return Held(channels, pixels, nbytes)
+        return Held(channels, pixels, nbytes, grad)
 
     def free(self, *tensors: Held) -> None:
         """Nothing but the backward pass refers to them any more."""
