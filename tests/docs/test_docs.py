@@ -25,6 +25,7 @@ from nestgen.arch.choices import (
     Skip,
     Up,
 )
+from nestgen.arch.encoders import ENCODERS
 from nestgen.arch.families import FamilyName
 from nestgen.cli import COMMANDS, main
 
@@ -156,7 +157,7 @@ def missing_words(page: Path, words: list[str]) -> set[str]:
 @pytest.mark.parametrize("page", [ARCHITECTURES, PAGES[1]], ids=lambda page: page.stem)
 def test_every_word_of_a_spec_is_explained(page: Path) -> None:
     kinds = (Up, BlockKind, Norm, Activation, Skip, Concat, PresetName, FamilyName)
-    words = [word for kind in kinds for word in get_args(kind)]
+    words = [word for kind in kinds for word in get_args(kind)] + list(ENCODERS)
     assert missing_words(page, words) == set()
     assert missing_words(page, [*words, "bicubic"]) == {"bicubic"}
 
