@@ -1,7 +1,6 @@
 """The blocks: which layers a node has, and how they are wired.
 
-To add one, add its rule to `BLOCKS`, its name to `BlockKind`, a template
-`block_NAME.py.jinja` that holds its `forward`, and a golden file.
+To add one, add its rule to `BLOCKS`, its name to `BlockKind`, and a golden file.
 """
 
 from __future__ import annotations
@@ -25,9 +24,8 @@ class BlockRule:
     Attributes:
         doc: what it computes, for the class's docstring, with its reference.
         layers: see `Rule`.
-        wiring: the lines of its `forward`, as its template writes them; `y = x: a b`
-            stands for `y = b(a(x))`, where there are such layers. Memory is counted by
-            them, and compared with what torch holds.
+        wiring: the lines of its `forward`; `y = x: a b` stands for `y = b(a(x))`, of
+            those layers that there are. By them memory is counted, too.
         residual: adds its input, so that stochastic depth may leave out the rest.
     """
 

@@ -20,7 +20,12 @@ from nestgen.arch.rows import per_row, problem
 _TAKEN = {
     *("Layer", "Projection", "Residual", "Stage", "Stem"),
     *("Node", "Single", "Tensor", "Encoder", "Gate", "SqueezeExcite", "PixelShuffle"),
-    *("ChannelNorm", "MaxPool1d", *(f"StandardConv{n}d" for n in (1, 2, 3))),
+    *(
+        "ChannelNorm",
+        "DropPath",
+        "MaxPool1d",
+        *(f"StandardConv{n}d" for n in (1, 2, 3)),
+    ),
     *dir(builtins),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from nestgen.errors import SpecError
 
@@ -39,13 +40,24 @@ class Times:
 
 
 @dataclass(frozen=True)
+class Infix:
+    """Two names with `+` or `*` between them."""
+
+    left: str
+    sign: Literal["+", "*"]
+    right: str
+
+
+@dataclass(frozen=True)
 class Text:
     """A string literal of plain letters, digits and `.`, `-`, `_`."""
 
     value: str
 
 
-Expression = Call | Times | Text | str | bool | int | float | tuple["Expression", ...]
+Expression = (
+    Call | Times | Infix | Text | str | bool | int | float | tuple["Expression", ...]
+)
 
 
 def identifier(value: object) -> Code:
@@ -97,6 +109,8 @@ def expression(value: Expression) -> Code:
         return Code(f"{_dotted(value.function)}({', '.join(_parts(value))})")
     if isinstance(value, Times):
         return Code(f"{literal(value.factor)} * {identifier(value.name)}")
+    if isinstance(value, Infix):
+        return Code(f"{_dotted(value.left)} {value.sign} {_dotted(value.right)}")
     if isinstance(value, Text):
         return _string(value)
     if isinstance(value, tuple):

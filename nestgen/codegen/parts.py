@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from nestgen.arch.blocks import BLOCKS, single
+from nestgen.arch.blocks import BLOCKS, SINGLE_WIRING, single
 from nestgen.arch.encoders import RESIDUALS, Backbone, convolved, shortcut, stem
 from nestgen.arch.graph import NestGraph
 from nestgen.arch.layers import Layer, Named
@@ -16,6 +16,7 @@ from nestgen.codegen.expressions import (
     Call,
     Code,
     Expression,
+    Infix,
     expression,
     identifier,
 )
@@ -24,7 +25,7 @@ from nestgen.codegen.modules import activation, kernel, layer, sized
 
 @dataclass(frozen=True)
 class Module:
-    """A line of `__init__`."""
+    """A line of `__init__`, or of a block's `forward`: a name, and what it becomes."""
 
     name: str
     value: Expression
@@ -45,6 +46,7 @@ class Part:
         ones: as many as there are axes.
         kernel: the size and the padding of its convolutions.
         blur: whether a pixel shuffle is smoothed.
+        lines: of its `forward`, where it is a block.
     """
 
     template: str
@@ -57,15 +59,11 @@ class Part:
     ones: tuple[int, ...]
     kernel: tuple[Expression, Expression]
     blur: bool
+    lines: tuple[Module, ...] = ()
 
     def chain(self, names: str, argument: str) -> Code:
         """Calls of those of the modules `names` that it has, the first innermost."""
-        has = {module.name for module in self.modules}
-        inner: Expression = argument
-        for name in names.split():
-            if name in has:
-                inner = Call(f"self.{name}", (inner,))
-        return expression(inner)
+        return expression(_chain(names, argument, self.modules))
 
     def init(self, *arguments: str) -> Code:
         """`__init__` with its channels, numbers, and what it is told, as ruff would
@@ -97,15 +95,16 @@ def _parts(graph: NestGraph) -> Iterator[Part]:
         yield _part(spec, "channel_norm", "ChannelNorm")
     if block.standardise:
         yield _part(spec, "standard_conv", f"StandardConv{spec.dims}d")
+    if block.drop_path:
+        yield _part(spec, "drop_path", "DropPath")
     if graph.full_scale:
         doc = "One convolution, norm, activation: on an edge, and where edges meet."
-        yield _part(spec, "single", "Single", doc, single(*_ARGUMENTS))
+        yield _block(spec, "Single", doc, single(*_ARGUMENTS), SINGLE_WIRING)
     if graph.backbone:
         yield from _stages(graph, graph.backbone)
     rule = BLOCKS[block.kind]
     layers = rule.layers(*_ARGUMENTS, block.expansion)
-    stem = f"block_{block.kind.replace('-', '_')}"
-    yield _part(spec, stem, "Node", f"H(inputs): {rule.doc}.", layers)
+    yield _block(spec, "Node", f"H(inputs): {rule.doc}.", layers, rule.wiring)
     if spec.up.startswith("pixel-shuffle"):
         yield _part(spec, "pixel_shuffle", "PixelShuffle")
     if spec.skip == "se":
@@ -166,6 +165,36 @@ def _part(
     )
 
 
+def _block(
+    spec: NestSpec, name: str, doc: str, layers: list[Layer], wiring: tuple[str, ...]
+) -> Part:
+    """A class whose `forward` is what the wiring of a block says."""
+    part = _part(spec, "node", name, doc, layers)
+    return replace(part, lines=tuple(_wired(wiring, part.modules)))
+
+
+def _wired(wiring: tuple[str, ...], modules: tuple[Module, ...]) -> Iterator[Module]:
+    """The lines of `forward`, but for those that change nothing."""
+    for line in wiring:
+        target, _, rest = line.partition(" = ")
+        read, _, chain = rest.partition(":")
+        left, _, right = read.partition(" + ")
+        value = _chain(chain, Infix(left, "+", right) if right else left, modules)
+        if value != target:
+            yield Module(target, value)
+
+
+def _chain(names: str, argument: Expression, modules: tuple[Module, ...]) -> Expression:
+    """Calls of those of the modules `names` that there are, the first innermost."""
+    has = {module.name for module in modules}
+    for name in names.split():
+        if name == "gain":
+            argument = Infix("self.gain", "*", str(argument))
+        elif name in has:
+            argument = Call(f"self.{name}", (argument,))
+    return argument
+
+
 def _modules(
     spec: NestSpec, name: str, layers: list[Layer], act: bool
 ) -> Iterator[Module]:
@@ -179,4 +208,4 @@ def _modules(
     if block.dropout:
         yield Module("dropout", Call("nn.Dropout", (), (("p", block.dropout),)))
     if block.drop_path and name == "Node":
-        yield Module("drop_path", Call("nn.Dropout", (), (("p", block.drop_path),)))
+        yield Module("drop_path", Call("DropPath", (block.drop_path,)))

@@ -74,6 +74,19 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
+class DropPath(nn.Module):
+    """Stochastic depth (Huang et al., 2016): a path is dropped for a whole image."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(p)
+
+    def forward(self, y: Tensor) -> Tensor:
+        one = torch.ones_like(y[:, :1, :1, :1])
+        kept: Tensor = y * self.dropout(one)
+        return kept
+
+
 class Node(nn.Module):
     """H(inputs): a pointwise convolution to the node's width, then the block of
     ConvNeXt (Liu et al., 2022, fig. 4).
@@ -95,7 +108,7 @@ class Node(nn.Module):
         self.project = nn.Conv2d(4 * channels, channels, 1, bias=True)
         self.gain = nn.Parameter(torch.full((channels, 1, 1), 1e-06))
         self.act = nn.GELU()
-        self.drop_path = nn.Dropout(p=0.1)
+        self.drop_path = DropPath(0.1)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         x: Tensor = torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]
@@ -103,8 +116,7 @@ class Node(nn.Module):
         y = self.norm(self.depthwise(x))
         y = self.project(self.act(self.expand(y)))
         y = self.gain * y
-        # stochastic depth (Huang et al., 2016): one factor, dropped or not, an image
-        y = y * self.drop_path(torch.ones_like(y[:, :1, :1, :1]))
+        y = self.drop_path(y)
         x = x + y
         return x
 

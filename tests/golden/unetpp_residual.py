@@ -79,6 +79,19 @@ class StandardConv2d(nn.Conv2d):
         return y
 
 
+class DropPath(nn.Module):
+    """Stochastic depth (Huang et al., 2016): a path is dropped for a whole image."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(p)
+
+    def forward(self, y: Tensor) -> Tensor:
+        one = torch.ones_like(y[:, :1, :1, :1])
+        kept: Tensor = y * self.dropout(one)
+        return kept
+
+
 class Node(nn.Module):
     """H(inputs): twice convolution, norm, activation, beside a projection of the input
     that is added before the last activation (He et al., 2016, fig. 2; ResUNet).
@@ -93,14 +106,13 @@ class Node(nn.Module):
         self.shortcut = nn.Conv2d(in_channels, channels, 1, bias=False)
         self.norm3 = nn.GroupNorm(8, channels)
         self.act = nn.Mish(inplace=True)
-        self.drop_path = nn.Dropout(p=0.1)
+        self.drop_path = DropPath(0.1)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         x: Tensor = torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]
         y = self.act(self.norm1(self.conv1(x)))
         y = self.norm2(self.conv2(y))
-        # stochastic depth (Huang et al., 2016): one factor, dropped or not, an image
-        y = y * self.drop_path(torch.ones_like(y[:, :1, :1, :1]))
+        y = self.drop_path(y)
         x = self.norm3(self.shortcut(x))
         x = self.act(x + y)
         return x
