@@ -8,6 +8,7 @@ from typing import Any
 from nestgen.arch.choices import LEARNED_UPS, LINEAR, MAX_DEPTH
 from nestgen.arch.encoders import encoder, misfit
 from nestgen.arch.families import FAMILIES, REGISTERED, inputs_by_rule
+from nestgen.arch.grid import Node
 from nestgen.arch.rows import normal
 from nestgen.errors import SpecError
 
@@ -30,14 +31,25 @@ def complete(fields: Mapping[str, Any]) -> dict[str, Any]:
     for name, rows in (("strides", depth), ("kernel_sizes", depth + 1)):
         if name in whole:
             whole[name] = normal(whole[name], rows)
-    last = (depth,) if family.single else tuple(range(1, depth + 1))
-    whole.setdefault("heads", last)
+    whole.setdefault("heads", _usual_heads(whole, depth, family.single))
     whole.setdefault("trim", family.single)
     if family.full_scale:
-        whole.setdefault("up", LINEAR.get(whole.get("dims", 2), "nearest"))
+        dims = whole.get("dims", 2)
+        whole.setdefault("up", LINEAR[dims] if dims in (1, 2, 3) else "nearest")
     _ask_the_encoder(whole, depth)
     _leave_out_the_usual(whole)
     return whole
+
+
+def _usual_heads(whole: Mapping[str, Any], depth: int, single: bool) -> tuple[int, ...]:
+    """All levels; of listed edges those that they lead to; of one network its own."""
+    edges = whole.get("edges")
+    if isinstance(edges, tuple):
+        ends = {str(edge[-1]) for edge in edges if isinstance(edge, tuple) and edge}
+        levels = tuple(k for k in range(1, MAX_DEPTH + 1) if f"x0_{k}" in ends)
+        if levels:
+            return levels
+    return (depth,) if single else tuple(range(1, depth + 1))
 
 
 def _list_edges(whole: dict[str, Any], depth: int) -> None:
@@ -85,10 +97,12 @@ def _leave_out_the_usual(whole: dict[str, Any]) -> None:
         by_row = {
             name: width
             for name, width in exceptions
-            if (row := int(name[1:].split("_")[0])) >= len(widths)
-            or widths[row] != width
+            if (node := Node.named(name)).i >= len(widths)
+            or widths[node.i] != width
+            or (sum(node) >= len(widths) and whole.get("edges") is None)
         }
-        whole["node_widths"] = tuple(sorted(by_row.items()))
+        if len(dict(exceptions)) == len(exceptions):
+            whole["node_widths"] = tuple(sorted(by_row.items()))
     learned = whole.get("up", "transpose") in LEARNED_UPS
     if learned and whole.get("up_widths") == widths[:-1]:
         whole["up_widths"] = None
@@ -97,8 +111,10 @@ def _leave_out_the_usual(whole: dict[str, Any]) -> None:
 def _is_exception(item: object) -> bool:
     if not (isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)):
         return False
-    parts = item[0].removeprefix("x").split("_")
-    return len(parts) == 2 and all(part.isdecimal() for part in parts)
+    try:
+        return sum(Node.named(item[0])) <= 2 * MAX_DEPTH
+    except ValueError:
+        return False
 
 
 def _text(value: object) -> str:

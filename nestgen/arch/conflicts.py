@@ -10,11 +10,12 @@ import networkx as nx
 
 from nestgen.arch.block import Block
 from nestgen.arch.blocks import BLOCKS
-from nestgen.arch.choices import LEARNED_UPS, LINEAR
-from nestgen.arch.encoders import ENCODERS, inner, misfit
+from nestgen.arch.choices import LEARNED_UPS, LINEAR, MAX_DEPTH
+from nestgen.arch.encoders import ENCODERS, encoder_nodes, inner, is_foreign, misfit
 from nestgen.arch.families import FAMILIES, inputs_by_edges
 from nestgen.arch.grid import Node
 from nestgen.arch.inputs import ancestors, head_nodes, inputs_of
+from nestgen.arch.layers import is_dense
 from nestgen.arch.rows import per_row, problem
 
 _TAKEN = {
@@ -71,7 +72,9 @@ def _encoder_conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
             yield f"encoder_row: {row} is not allowed without an encoder"
         return
     # a package is not asked again for what stands in the spec: so files need none
-    unasked = row is None or name in ENCODERS
+    unasked = row is None or name in ENCODERS or not is_foreign(name)
+    if not unasked and sound["dims"] != 2:
+        yield f"encoder: {name!a} is not allowed with {sound['dims']} axes, it has 2"
     if unasked and len(sound["widths"]) == depth + 1:
         wrong = misfit(name, sound)
         if wrong:
@@ -108,7 +111,7 @@ def _edge_conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
         return
     if sound["edges"] is not None:
         wrong = _wrong_edge(sound["edges"], depth)
-        wrong = wrong or _wrong_stage(sound)
+        wrong = wrong or _wrong_whole(sound) or _wrong_stage(sound)
         if wrong:
             yield f"edges: {wrong}"
             return
@@ -137,16 +140,19 @@ def _wrong_edge(edges: tuple[tuple[str, str], ...], depth: int) -> str | None:
             source, target = (Node.named(name) for name in pair)
         except ValueError as error:
             return str(error)
-        outside = [node for node in (source, target) if sum(node) > depth]
+        outside = [
+            node for node in (source, target) if node.i > depth or node.j > MAX_DEPTH
+        ]
         if outside:
-            return f"{line}: {outside[0].name} is outside, i+j is at most {depth}"
+            limits = f"rows go to {depth}, columns to {MAX_DEPTH}"
+            return f"{line}: {outside[0].name} is outside, {limits}"
         if abs(source.i - target.i) > 1:
             return f"{line} skips a row"
         if target == (0, 0):
             return f"{line}: x0_0 reads the image alone"
         if edges.count(pair) > 1:
             return f"{line} is listed twice"
-    return _wrong_whole(edges, depth)
+    return None
 
 
 def _wrong_stage(sound: Mapping[str, Any]) -> str | None:
@@ -161,7 +167,8 @@ def _wrong_stage(sound: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _wrong_whole(edges: tuple[tuple[str, str], ...], depth: int) -> str | None:
+def _wrong_whole(sound: Mapping[str, Any]) -> str | None:
+    edges, depth = sound["edges"], sound["depth"]
     whole = nx.DiGraph(edges)
     try:
         names = [source for source, _ in nx.find_cycle(whole)]
@@ -169,8 +176,9 @@ def _wrong_whole(edges: tuple[tuple[str, str], ...], depth: int) -> str | None:
         names = []
     if names:
         return f"{' -> '.join([*names, names[0]])} is a cycle"
-    fed = {target for _, target in edges}
-    unfed = [name for edge in edges for name in edge if name not in {*fed, "x0_0"}]
+    # what reads the image: X[0,0], and the first stage of an encoder
+    fed = {"x0_0", f"x{sound.get('encoder_row')}_0", *(target for _, target in edges)}
+    unfed = [name for edge in edges for name in edge if name not in fed]
     if unfed:
         return f"{unfed[0]} has no input"
     if not any(node.i == depth for node in inputs_by_edges(edges)):
@@ -180,7 +188,9 @@ def _wrong_whole(edges: tuple[tuple[str, str], ...], depth: int) -> str | None:
 
 def _head_conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
     family, depth, heads = sound["family"], sound["depth"], list(sound["heads"])
-    if heads != sorted(set(heads)) or not heads or heads[-1] > depth:
+    listed = sound["edges"] is not None
+    highest = MAX_DEPTH if listed else depth
+    if heads != sorted(set(heads)) or not heads or heads[-1] > highest:
         yield _allowed_heads(heads, depth)
         return
     whole = inputs_of({**sound, "trim": False})
@@ -189,8 +199,15 @@ def _head_conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
         if node not in whole:
             yield f"heads: L{level} is not allowed, {node.name} has no input"
             return
+        if all(needed.i == 0 for needed in ancestors(whole, [node])):
+            yield f"heads: L{level} is not allowed, {node.name} needs row 0 alone"
+            return
     if max(node.i for node in ancestors(whole, nodes.values())) < depth:
-        yield _allowed_heads(heads, depth)
+        yield (
+            f"heads: {heads} is not allowed, none of them needs row {depth}"
+            if listed
+            else _allowed_heads(heads, depth)
+        )
     elif FAMILIES[family].single and len(heads) > 1:
         yield f"heads: {heads} is not allowed, a {family} has [{depth}] alone"
 
@@ -204,7 +221,14 @@ def _allowed_heads(heads: list[int], depth: int) -> str:
 
 def _exceptions(sound: Mapping[str, Any]) -> Iterator[str]:
     nodes = {node.name: node for node in inputs_of(sound)}
-    for name, _ in sound.get("node_widths", ()):
+    names = [name for name, _ in sound.get("node_widths", ())]
+    for name in names:
+        if names.count(name) > 1:
+            yield f"node_widths: {name!a} is given twice"
+            return
+        if FAMILIES[sound["family"]].full_scale and name in nodes and nodes[name].j:
+            yield f"node_widths: {name} is not allowed, its edges add up to its width"
+            return
         if name not in nodes:
             yield f"node_widths: {name!a} is not allowed, a node of the network"
             return
@@ -263,6 +287,12 @@ def _block_conflicts(sound: Mapping[str, Any]) -> Iterator[str]:
         )
     if block.standardise and block.norm == "none":
         yield "block.standardise: True is not allowed without a norm"
+    layers = BLOCKS[block.kind].layers(1, 1, 1)
+    if block.standardise and not any(map(is_dense, layers)):
+        yield (
+            "block.standardise: True is not allowed, "
+            f"the kind {block.kind!r} has no dense spatial convolution"
+        )
 
 
 def _normed(sound: Mapping[str, Any], block: Block) -> list[int]:
@@ -271,11 +301,13 @@ def _normed(sound: Mapping[str, Any], block: Block) -> list[int]:
     preact, backbone = block.kind == "double-preact", ENCODERS.get(name or "")
     if name and not (backbone or preact):
         # a package's stages have norms of their own
-        exceptions = {node: w for node, w in exceptions.items() if node[-2:] != "_0"}
+        stages = encoder_nodes(sound["encoder_row"], len(sound["widths"]))
+        exceptions = {node: w for node, w in exceptions.items() if node not in stages}
     widths = [*sound["widths"], *exceptions.values()]
     if backbone and backbone.kind == "bottleneck":
         rows = enumerate(sound["widths"][2:], start=2)
         widths += [inner(exceptions.get(f"x{row}_0", width)) for row, width in rows]
     if preact:
-        widths += [sound["in_channels"], *(sound["up_widths"] or ())]
+        image = [] if sound.get("encoder_row") == 0 else [sound["in_channels"]]
+        widths += [*image, *(sound["up_widths"] or ())]
     return widths

@@ -140,7 +140,7 @@ def default_size(graph: NestGraph) -> tuple[int, ...]:
     [(256, 256), (1024, 1024)]
     """
     usual = USUAL_SIDE[graph.spec.dims]
-    return tuple(-(-usual // by) * by for by in graph.multiples)
+    return tuple(max(graph.least, -(-usual // by)) * by for by in graph.multiples)
 
 
 def fitting_size(graph: NestGraph, size: tuple[int, ...]) -> tuple[int, ...]:
@@ -168,10 +168,11 @@ def full_size(size: tuple[int, ...], dims: int, name: str = "size") -> tuple[int
 
 def _check(graph: NestGraph, size: tuple[int, ...]) -> None:
     pairs = list(zip(full_size(size, graph.spec.dims), graph.multiples, strict=True))
-    if any(side < 1 or side % by for side, by in pairs):
+    if any(side < graph.least * by or side % by for side, by in pairs):
         text, by = "x".join(map(str, size)), set(graph.multiples)
         allowed = by.pop() if len(by) == 1 else "x".join(map(str, graph.multiples))
-        raise SpecError(f"size: {text} is not allowed, multiples of {allowed}")
+        more = ", two of them or more" if graph.least > 1 else ""
+        raise SpecError(f"size: {text} is not allowed, multiples of {allowed}{more}")
 
 
 def _layers_cost(

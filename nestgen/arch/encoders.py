@@ -229,6 +229,25 @@ def provider(name: str) -> tuple[Provider, str]:
     return cast(Provider, import_module(PROVIDERS[prefix])), model
 
 
+def is_foreign(name: str) -> bool:
+    """Whether a name is that of a package's encoder, as far as its prefix says.
+
+    >>> is_foreign("timm:resnet34"), is_foreign("vgg17"), is_foreign("timm:")
+    (True, False, False)
+    """
+    prefix, _, model = name.partition(":")
+    return prefix in PROVIDERS and bool(model)
+
+
+def encoder_nodes(first: int | None, rows: int) -> set[str]:
+    """The names of the nodes from row `first` on that an encoder computes.
+
+    >>> sorted(encoder_nodes(1, 3)), encoder_nodes(None, 3)
+    (['x1_0', 'x2_0'], set())
+    """
+    return set() if first is None else {f"x{row}_0" for row in range(first, rows)}
+
+
 @cache
 def encoder(name: str) -> Encoder:
     """The encoder of that name; `SpecError` where there is none.
@@ -242,7 +261,7 @@ vgg16, vgg19, resnet18, resnet34, resnet50 or timm:NAME
     """
     if name in ENCODERS:
         return ENCODERS[name]
-    if name.partition(":")[0] not in PROVIDERS or name.endswith(":"):
+    if not is_foreign(name):
         allowed = ", ".join(ENCODERS)
         raise SpecError(
             f"encoder: {name!a} is not allowed, one of {allowed} or timm:NAME"

@@ -103,6 +103,14 @@ class NestGraph:
         """
         return self.scale(self.depth)
 
+    @property
+    def least(self) -> int:
+        """How many of its multiples a side has at least, where nothing is padded.
+
+        Two with instance norm, which has nothing to norm a single pixel by.
+        """
+        return 2 if self.spec.block.norm == "instance" else 1
+
     def scale(self, row: int, above: int = 0) -> tuple[int, ...]:
         """How much coarser `row` is than the row `above` it, on each axis.
 
@@ -118,7 +126,11 @@ class NestGraph:
         return tuple(side // by for side, by in zip(size, scale, strict=True))
 
     def head(self, level: int) -> Node:
-        """The node on which the head of `level` stands: X[0,k], of UNet 3+ X[d-k,k]."""
+        """The node on which the head of `level` stands: X[0,k], of UNet 3+ X[d-k,k].
+
+        `CutError` for a level without a head.
+        """
+        self.spec.require_levels([level])
         return head_nodes(self.spec.family, self.depth, [level])[level]
 
     def needed(self, level: int) -> frozenset[Node]:

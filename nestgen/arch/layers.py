@@ -67,4 +67,13 @@ class Gain:
     channels: int | Named
 
 
+def is_dense(layer: object) -> bool:
+    """Whether a layer is a convolution over pixels and channels together.
+
+    >>> is_dense(Convolution("conv", 1, 1)), is_dense(Normalisation("norm", 1))
+    (True, False)
+    """
+    return isinstance(layer, Convolution) and not (layer.pointwise or layer.depthwise)
+
+
 Layer = Convolution | Normalisation | Gain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, get_args
 
 from pydantic import (
@@ -19,6 +19,7 @@ from nestgen.arch.block import Block as Block
 from nestgen.arch.choices import MAX_DEPTH, Concat, Dims, PresetName, Skip, Up
 from nestgen.arch.complete import complete
 from nestgen.arch.conflicts import conflicts
+from nestgen.arch.encoders import encoder_nodes
 from nestgen.arch.families import FAMILIES, FamilyName, Inputs
 from nestgen.arch.inputs import ancestors, head_nodes, inputs_of
 from nestgen.arch.presets import PRESETS
@@ -158,7 +159,10 @@ up: 'cubic' is not allowed, 'transpose', 'nearest', 'linear', 'linear-aligned', 
         >>> NestSpec(depth=2).replace(classes=3).classes
         3
         """
-        return NestSpec(**merge(self.model_dump(exclude_none=True), fields))
+        base = self.model_dump(exclude_none=True)
+        if fields.get("encoder", self.encoder) != self.encoder:
+            base = without_encoder(base)
+        return NestSpec(**merge(base, fields))
 
     @property
     def inputs(self) -> Inputs:
@@ -174,11 +178,7 @@ up: 'cubic' is not allowed, 'transpose', 'nearest', 'linear', 'linear-aligned', 
         (16, 32, 64)
         """
         kept = tuple(sorted(set(levels)))
-        absent = [level for level in kept if level not in self.heads]
-        if absent or not kept:
-            has = ", ".join(f"L{level}" for level in self.heads)
-            asked = ", ".join(f"L{level}" for level in absent) or "no level"
-            raise CutError(f"{asked}: this {self.label} has the levels {has}")
+        self.require_levels(kept)
         heads = head_nodes(self.family, self.depth, kept).values()
         left = ancestors(self.inputs, heads)
         depth = max(node.i for node in left)
@@ -197,6 +197,14 @@ up: 'cubic' is not allowed, 'transpose', 'nearest', 'linear', 'linear-aligned', 
         if self.up_widths is not None:
             fields["up_widths"] = self.up_widths[:depth]
         return self.replace(**fields)
+
+    def require_levels(self, levels: Sequence[int]) -> None:
+        """Raise `CutError` for a level without a head, and for none at all."""
+        absent = [level for level in levels if level not in self.heads]
+        if absent or not levels:
+            has = ", ".join(f"L{level}" for level in self.heads)
+            asked = ", ".join(f"L{level}" for level in absent) or "no level"
+            raise CutError(f"{asked}: this {self.label} has the levels {has}")
 
     def stride(self, row: int) -> tuple[int, ...]:
         """How much coarser `row` is than the one above, on each axis.
@@ -243,6 +251,24 @@ def merge(base: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
     if all(isinstance(block, Mapping) for block in blocks):
         merged["block"] = {**blocks[0], **blocks[1]}  # type: ignore[dict-item]
     return merged
+
+
+def without_encoder(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """`fields` of a spec without what an encoder decided.
+
+    >>> sorted(without_encoder({"depth": 2, "encoder": "vgg11", "encoder_row": 0}))
+    ['depth', 'node_widths']
+    >>> NestSpec(depth=2, encoder="resnet18").replace(encoder="vgg11").node_widths
+    (('x0_0', 64), ('x1_0', 128), ('x2_0', 256))
+    """
+    row, widths = fields.get("encoder_row"), fields.get("node_widths", ())
+    if row is None:
+        return dict(fields)
+    stages = encoder_nodes(row, MAX_DEPTH + 1)
+    pairs = widths.items() if isinstance(widths, Mapping) else widths
+    decided = {"encoder", "encoder_row", "strides", "node_widths"}
+    kept = {name: value for name, value in fields.items() if name not in decided}
+    return {**kept, "node_widths": [pair for pair in pairs if pair[0] not in stages]}
 
 
 def _problem(item: Any) -> str:

@@ -53,7 +53,7 @@ def command(
     from nestgen.foreign.take import take
     from nestgen.foreign.weights import read_weights
 
-    refuse_existing(output, force=force, keep=[weights])
+    refuse_existing(output, force=force, keep=[weights, *_file_of(original)])
     theirs = read_weights(weights, layout)
     found = describe(theirs)
     model = take(theirs, make_spec(options, **found.fields))
@@ -67,6 +67,12 @@ def command(
         _print(model, found)
         click.echo(seen.statement if seen else f"not compared: {why}")
         click.echo(f"wrote {output}")
+
+
+def _file_of(original: str | None) -> list[str]:
+    """The file in which the original is, where it is one."""
+    file = (original or "").rpartition(":")[0]
+    return [file] if file.endswith(".py") else []
 
 
 def _beside(

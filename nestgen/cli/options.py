@@ -132,7 +132,7 @@ def make_spec(options: dict[str, Any], **defaults: Any) -> NestSpec:
     `defaults` stand for fields that neither the options nor a file gives.
     """
     from nestgen.arch.presets import PRESETS
-    from nestgen.arch.spec import NestSpec, merge
+    from nestgen.arch.spec import NestSpec, merge, without_encoder
     from nestgen.arch.specfile import read_fields
     from nestgen.errors import SpecError
 
@@ -147,7 +147,10 @@ def make_spec(options: dict[str, Any], **defaults: Any) -> NestSpec:
         given["widths"] = given["widths"][0]
     block = {field: given.pop(name) for name, field in BLOCK.items() if name in given}
     fields = merge(defaults, PRESETS[preset])
-    fields = merge(fields, read_fields(file) if file else {})
+    from_file = read_fields(file) if file else {}
+    if given.get("encoder", from_file.get("encoder")) != from_file.get("encoder"):
+        from_file = without_encoder(from_file)
+    fields = merge(fields, from_file)
     try:
         return NestSpec(**merge(fields, {**given, "block": block} if block else given))
     except SpecError as error:

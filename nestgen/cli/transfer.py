@@ -65,7 +65,11 @@ def command(
 
 def _inherited(spec: NestSpec) -> dict[str, Any]:
     """What another network has of a spec; widths that double are said by the first."""
+    from nestgen.arch.encoders import encoder_nodes
+
     fields = spec.model_dump(exclude=OWN, exclude_none=True)
+    stages = encoder_nodes(spec.encoder_row, spec.depth + 1)
+    fields["node_widths"] = [item for item in spec.node_widths if item[0] in stages]
     base, *_ = spec.widths
     doubled = spec.widths == tuple(base * 2**row for row in range(spec.depth + 1))
     return {**fields, "widths": base} if doubled else fields

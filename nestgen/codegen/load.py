@@ -19,15 +19,18 @@ from nestgen.errors import SpecError
 def build(spec: NestSpec) -> nn.Module:
     """An instance of the class that `source(spec)` defines, with `.spec` on it.
 
-    `model(x)` takes float [N, in_channels, H, W], H and W multiples of 2^depth, and
-    gives logits [N, classes, H, W] by level, `{"L1": ..., "L4": ...}`, or one tensor
-    where there is one head.
+    `model(x)` takes float [N, in_channels, H, W], of one axis [N, in_channels, L], of
+    three [N, in_channels, D, H, W], of any size where the spec pads, and gives logits
+    of that size, [N, classes, ...], by level, `{"L1": ..., "L4": ...}`, or one tensor
+    where there is one head. Raises `SpecError` for what is no spec.
 
     >>> import torch
     >>> model = build(NestSpec(depth=2, widths=4))
     >>> {level: list(y.shape) for level, y in model(torch.zeros(1, 3, 8, 8)).items()}
     {'L1': [1, 1, 8, 8], 'L2': [1, 1, 8, 8]}
     """
+    if not isinstance(spec, NestSpec):
+        raise SpecError(f"{type(spec).__name__}: is no NestSpec")
     return load_class(spec)()
 
 

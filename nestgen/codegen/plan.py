@@ -78,7 +78,7 @@ def plan(graph: NestGraph) -> Plan:
         uses=tuple(sorted({"Tensor", "nn"} | ({"fx"} if spec.pad else set()))),
         math=spec.up.startswith("pixel-shuffle"),
         pad=spec.pad,
-        least=2 if spec.block.norm == "instance" else 1,
+        least=graph.least,
         dims=spec.dims,
         axes=tuple(range(2, 2 + spec.dims)),
         linear=LINEAR[spec.dims],

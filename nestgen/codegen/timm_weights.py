@@ -51,8 +51,11 @@ def pretrain(model: nn.Module, spec: NestSpec, file: Path) -> None:
     Only the first stages are needed, but the whole model is read first: it is strict
     about its tensors, where timm leaves what a part of it lacks as it was drawn. Where
     the image has not three channels, the first convolution is adapted as timm
-    does. Raises `CheckpointError` for a file that is not that model's, whole.
+    does. Raises `CheckpointError` for a file that is not that model's, whole, and for
+    one that is no .safetensors.
     """
+    if file.suffix != ".safetensors":
+        raise CheckpointError(f"{file}: weights of a package end in .safetensors")
     name, stages = _model_name(spec), len(foreign_nodes(NestGraph(spec)))
     asked = dict(options_of(name))
     asked.pop("feature_cls", None)
@@ -83,9 +86,11 @@ def _model_name(spec: NestSpec) -> str:
     """timm's name of the encoder; `CheckpointError` where it is not timm's."""
     prefix, _, name = (spec.encoder or "").partition(":")
     if prefix != "timm":
+        said = (
+            f"{spec.encoder} has no weights" if spec.encoder else "no encoder is given"
+        )
         raise CheckpointError(
-            f"pretrained: the encoder {spec.encoder} has no weights, those of timm "
-            "have, as timm:resnet34"
+            f"pretrained: {said}; those of timm have, as timm:resnet34"
         )
     return name
 

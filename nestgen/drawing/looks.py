@@ -34,7 +34,7 @@ class Looks:
             return "dead" if self.backward else "dropped"
         if node in (self.graph.head(level) for level in self.kept.levels):
             return "head"
-        if node.j == 0:
+        if node.j == 0 and self.graph.spec.encoder_row in (None, *range(node.i + 1)):
             return "encoder"
         return "decoder" if FAMILIES[self.graph.spec.family].single else "nested"
 

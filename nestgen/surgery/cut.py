@@ -16,8 +16,9 @@ def prune(model: nn.Module, level: int | Iterable[int]) -> nn.Module:
     It is generated from the cut spec and has clones of the model's own tensors, by
     name, with their dtypes, devices and `requires_grad`, and the training flags of
     the model's modules. At one level it returns logits [N, classes, H, W], at several
-    a dict of them. On inputs whose sides are multiples of what the model needs, these
-    are the model's own, bit for bit; on others the smaller network pads less, and its
+    a dict of them. On inputs of sizes that the model does not pad (multiples of
+    `NestGraph.multiples`, with instance norm two of them or more), these are the
+    model's own, bit for bit; on others the smaller network pads less, and its
     logits differ near the padding. `model` stays as it is.
 
     Raises `CutError` for a level that the model does not have, `SpecError` for a model

@@ -18,11 +18,13 @@ from nestgen.arch.choices import (
 )
 from nestgen.arch.encoders import ENCODERS
 from nestgen.arch.families import FAMILIES, FamilyName, inputs_by_rule
-from nestgen.arch.grid import triangle
+from nestgen.arch.grid import Node, triangle
 from nestgen.arch.spec import NestSpec
+from nestgen.errors import SpecError
 
 _PLAIN = st.characters(exclude_categories=["C", "Z"], exclude_characters='"\\')
 _TITLES = st.text(_PLAIN | st.just(" "), max_size=78).map(str.strip).filter(bool)
+_DENSE = ("double", "double-preact", "residual")
 _RESIDUAL = ("residual", "inverted", "convnext")
 
 
@@ -75,7 +77,32 @@ def _specs(draw: st.DrawFn) -> NestSpec:
     elif not full and draw(st.booleans()):
         fields["up_widths"] = draw(st.tuples(*[rows] * depth))
         fields["node_widths"] = {"x0_0": draw(rows), f"x{depth}_0": draw(rows)}
+    if family == "custom" and draw(st.booleans()):
+        return _freely(draw, fields)
     return NestSpec(**fields)
+
+
+def _freely(draw: st.DrawFn, fields: dict[str, Any]) -> NestSpec:
+    """With edges of any kind, where they make a network; else as the fields are."""
+    free = {name: value for name, value in fields.items() if name != "heads"}
+    try:
+        return NestSpec(**{**free, "edges": _any_edges(draw, fields["depth"])})
+    except SpecError:
+        return NestSpec(**fields)
+
+
+def _any_edges(draw: st.DrawFn, depth: int) -> list[tuple[str, str]]:
+    """Each node, and one beyond the triangle, reads one or two that were before it."""
+    nodes, edges = [Node(0, 0)], list[tuple[str, str]]()
+    for node in [*triangle(depth)[1:], Node(0, depth + 1)]:
+        near = [other for other in nodes if abs(other.i - node.i) <= 1]
+        if near and draw(st.integers(0, 4)) > 0:
+            chosen = st.lists(
+                st.sampled_from(near), min_size=1, max_size=2, unique=True
+            )
+            edges += [(source.name, node.name) for source in draw(chosen)]
+            nodes.append(node)
+    return edges
 
 
 def _rows(rows: int, dims: int, sides: tuple[int, ...]) -> st.SearchStrategy[Any]:
@@ -115,7 +142,7 @@ def _blocks(draw: st.DrawFn, groups: int) -> dict[str, Any]:
         "bias": draw(st.booleans()),
         "groups": groups,
         "expansion": draw(st.integers(1, 3)),
-        "standardise": norm != "none" and draw(st.booleans()),
+        "standardise": norm != "none" and kind in _DENSE and draw(st.booleans()),
     }
 
 

@@ -231,3 +231,33 @@ def test_shapes_are_those_of_the_graph() -> None:
         node.name: (1, graph.width(node), *graph.size_at(node.i, size))
         for node in stages(graph)
     }
+
+
+def test_another_encoder_brings_its_own_widths() -> None:
+    one = NestSpec(depth=3, widths=8, encoder="resnet18", node_widths={"x0_3": 5})
+    other = NestSpec(depth=3, widths=8, encoder="resnet50", node_widths={"x0_3": 5})
+    assert one.replace(encoder="resnet50") == other
+    bare = NestSpec(depth=3, widths=8, node_widths={"x0_3": 5})
+    assert one.replace(encoder=None) == bare
+    assert one.replace(classes=3).encoder == "resnet18"
+
+
+def test_a_file_cannot_name_an_encoder_that_is_none() -> None:
+    with pytest.raises(SpecError, match=r"^encoder: 'vgg17' is not allowed"):
+        NestSpec(depth=2, encoder="vgg17", encoder_row=1)
+    with pytest.raises(SpecError, match="is not allowed with 3 axes"):
+        NestSpec(depth=2, dims=3, encoder="timm:resnet18", encoder_row=1)
+
+
+@pytest.mark.parametrize(
+    ("widths", "message"),
+    [
+        ({"1_0": 5}, "'1_0' is not allowed, a node of the network"),
+        ({"x" + "9" * 5000 + "_0": 17}, "node_widths"),
+        ({"x0_9": 16}, "'x0_9' is not allowed"),
+        ([("x0_0", 4), ("x0_0", 5)], "'x0_0' is given twice"),
+    ],
+)
+def test_a_width_goes_to_one_node(widths: Any, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        NestSpec(depth=2, node_widths=widths)

@@ -27,14 +27,19 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"edges": [SMALL[0]]}, "heads: L1 is not allowed, x0_1 has no input"),
     ({"edges": [SMALL[2]]}, "edges: none reaches row 1, the deepest of depth 1"),
     ({"edges": [*SMALL, SMALL[0]]}, "edges: x0_0 -> x1_0 is listed twice"),
-    ({"edges": [*SMALL, ("x0_1", "x0_2")]}, "x0_2 is outside, i+j is at most 1"),
+    ({"edges": [*SMALL, ("x1_0", "x2_0")]}, "x2_0 is outside, rows go to 1"),
+    ({"edges": [*SMALL, ("x0_1", "x0_13")]}, "x0_13 is outside, rows go to 1"),
+    (
+        {"edges": [*SMALL, ("x0_0", "x0_2")]},
+        "L2 is not allowed, x0_2 needs row 0 alone",
+    ),
     ({"edges": [("image", "x0_0")]}, "edges: 'image' is no node; x0_1 is one"),
     ({"edges": [("x0_00", "x0_1")]}, "edges: 'x0_00' is no node"),
     ({"edges": [("x0_0",)]}, "edges.0.1: "),
     ({"edges": SMALL, "concat": "up-last"}, "concat: 'up-last' is not allowed"),
     (
-        {"edges": [SMALL[0], SMALL[2]], "heads": [1]},
-        "heads: [1] is not allowed, rising levels from 1 to 1 that end with 1",
+        {"edges": [*SMALL, ("x1_0", "x2_0")], "heads": [1], "depth": 2},
+        "heads: [1] is not allowed, none of them needs row 2",
     ),
     (
         {"edges": [*SMALL, ("x0_0", "x1_0")][:3], "skip": "gate", "depth": 2},

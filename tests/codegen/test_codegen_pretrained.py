@@ -140,8 +140,8 @@ def test_a_failed_download_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        ("resnet18", "pretrained: the encoder resnet18 has no weights, those of timm"),
-        (None, "pretrained: the encoder None has no weights"),
+        ("resnet18", "pretrained: resnet18 has no weights; those of timm"),
+        (None, "pretrained: no encoder is given"),
         ("timm:coatnet_0_224", "pretrained: timm has no weights of coatnet_0_224"),
     ],
 )

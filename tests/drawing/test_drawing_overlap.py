@@ -22,6 +22,7 @@ from nestgen.drawing.engines import render
 from nestgen.drawing.figure import Figure, figure
 from nestgen.drawing.options import Options
 from nestgen.drawing.shapes import Arrow, Bar, Disc, Label, Tag, Words
+from nestgen.errors import SpecError
 
 FAMILIES = ["unet", "unet-e", "unet+", "unet++", "unet3+"]
 SHOWN: dict[str, dict[str, Any]] = {
@@ -157,12 +158,15 @@ def listed(draw: st.DrawFn) -> NestSpec:
         near = [x for x in (*encoder, *order[:n]) if abs(x.i - node.i) < 2]
         some = draw(st.lists(st.sampled_from(near), unique=True, min_size=1))
         edges += [(source, node) for source in some if (source, node) not in edges]
-    return NestSpec(
-        family="custom",
-        depth=depth,
-        edges=tuple((source.name, target.name) for source, target in edges),
-        heads=tuple(sorted(node.j for node in order if node.i == 0)),
-    )
+    fields: dict[str, Any] = {
+        "family": "custom",
+        "depth": depth,
+        "edges": [(source.name, target.name) for source, target in edges],
+    }
+    try:
+        return NestSpec(**fields)
+    except SpecError:  # one of its levels needs row 0 alone
+        return NestSpec(**fields, heads=(depth,))
 
 
 @settings(deadline=None, max_examples=150)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nestgen.arch.choices import Norm
+from nestgen.arch.cost import fitting_size
 from nestgen.arch.families import FamilyName
 from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
@@ -201,3 +202,27 @@ def test_a_model_that_was_changed_is_refused() -> None:
     changed.x1_0 = nn.Identity()
     with pytest.raises(CutError, match=r"x1_0\.conv1\.weight does not fit$"):
         prune(changed, 2)
+
+
+def test_a_level_may_reach_right_of_its_depth(lived: Lived) -> None:
+    """X[0,2] that reads X[1,0] needs two rows alone, and is cut to depth 1."""
+    names = "x0_0>x1_0 x1_0>x2_0 x1_0>x0_1 x0_0>x0_1 x1_0>x0_2 x0_1>x0_2 x2_0>x1_1"
+    edges = [edge.split(">") for edge in [*names.split(), "x1_1>x0_3", "x0_2>x0_3"]]
+    whole = lived(NestSpec(family="custom", depth=2, widths=4, edges=edges)).eval()
+    assert spec_of(whole).heads == (1, 2, 3)
+    x = torch.randn(1, 3, 8, 12)
+    for level in (1, 2, 3):
+        small = prune(whole, level)
+        assert torch.equal(small(x), whole(x)[f"L{level}"])
+    assert spec_of(prune(whole, 2)).depth == 1
+
+
+def test_instance_norm_fits_from_two_multiples_on(lived: Lived) -> None:
+    spec = NestSpec(depth=2, widths=4, block={"norm": "instance"})
+    whole, graph = lived(spec).eval(), NestGraph(spec)
+    small = prune(whole, 1)
+    with pytest.raises(SpecError, match=r"multiples of 4, two of them or more$"):
+        fitting_size(graph, (4, 8))
+    x = torch.randn(1, 3, *fitting_size(graph, (8,)))
+    assert torch.equal(small(x), whole(x)["L1"])
+    assert not torch.equal(small(x[..., :4]), whole(x[..., :4])["L1"])

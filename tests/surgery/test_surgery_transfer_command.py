@@ -87,3 +87,12 @@ def test_an_error_is_one_line_and_nothing_is_written(
     assert result.stderr.count("\n") == 1
     assert [file.name for file in unet.parent.iterdir()] == ["unet.pt"]
     assert unet.read_bytes() == before
+
+
+def test_an_encoder_is_inherited_with_its_widths(tmp_path: Path) -> None:
+    fields = {"depth": 2, "widths": 4, "encoder": "resnet18"}
+    save(build(NestSpec(family="unet", **fields)), tmp_path / "unet.pt")
+    result = run(tmp_path / "unet.pt")
+    assert result.exit_code == 0, result.output
+    assert "up to rounding: L2" in result.output
+    assert spec_of(load(tmp_path / "model.pt")) == NestSpec(**fields)
