@@ -11,11 +11,10 @@ from nestgen.arch.choices import LEARNED_UPS
 from nestgen.arch.encoders import provider
 from nestgen.arch.graph import Edge, NestGraph, Node
 from nestgen.arch.layers import Convolution, Layer, Named, Normalisation
+from nestgen.arch.operations import FLOAT, INT64
 from nestgen.arch.skips import gate_channels, squeezed
 from nestgen.errors import SpecError
 
-FLOAT = 4
-INT64 = 8
 USUAL_SIDE = {1: 4096, 2: 256, 3: 64}
 """Of the input whose cost is told unless another is asked for, by number of axes."""
 

@@ -76,9 +76,14 @@ class NestGraph:
         """Whether a package's encoder does: all such nodes are one module."""
         return self.encoded(node) and self.backbone is None
 
+    @property
+    def has_formulas(self) -> bool:
+        """Whether formulas of fields and memory know all layers: not a backbone's."""
+        return self.spec.encoder is None
+
     def require_formulas(self) -> None:
-        """Raise `SpecError` for a backbone: some formulas do not know its inside."""
-        if self.spec.encoder is not None:
+        """Raise `SpecError` where there are none."""
+        if not self.has_formulas:
             raise SpecError(f"encoder: {self.spec.encoder} has no such formula")
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from nestgen.arch.layers import Convolution, Gain, Layer, Normalisation
+from nestgen.arch.layers import Convolution, Gain, Layer, Normalisation, is_dense
 from nestgen.arch.operations import Operations
 from nestgen.arch.spec import NestSpec
 from nestgen.arch.tape import Held
@@ -82,8 +82,7 @@ class Lines:
 
     def _convolution(self, x: Held, layer: Convolution, row: int) -> Held:
         assert isinstance(layer.outputs, int), "its rule was asked with numbers"
-        dense = not (layer.pointwise or layer.depthwise)
-        if not (self.spec.block.standardise and dense):
+        if not (self.spec.block.standardise and is_dense(layer)):
             return self.ops.convolution(x, layer.outputs, x.pixels)
         volume = math.prod(self.spec.kernel_size(row))
         weights = layer.outputs * x.channels * volume

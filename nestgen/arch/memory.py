@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from nestgen.arch.cost import FLOAT, fitting_size, graph_cost
+from nestgen.arch.cost import fitting_size, graph_cost
 from nestgen.arch.graph import NestGraph
+from nestgen.arch.operations import FLOAT
 from nestgen.arch.rehearsal import rehearse
 from nestgen.errors import SpecError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nestgen.arch.graph import Edge, NestGraph
-from nestgen.arch.layers import Convolution, Gain, Layer, Named
+from nestgen.arch.layers import Convolution, Gain, Layer, Named, is_dense
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.expressions import Call, Expression, Text, Times
 
@@ -55,8 +55,7 @@ def norm(spec: NestSpec, channels: Expression) -> Call:
 
 def convolution(spec: NestSpec, made: Convolution) -> Call:
     """A convolution that keeps the size, or divides it by its module's stride."""
-    dense = not (made.pointwise or made.depthwise)
-    standard = spec.block.standardise and dense
+    standard = spec.block.standardise and is_dense(made)
     name = f"StandardConv{spec.dims}d" if standard else f"nn.Conv{spec.dims}d"
     size, padding = (1, 0) if made.pointwise else kernel(spec)
     if made.size:

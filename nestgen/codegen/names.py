@@ -36,7 +36,16 @@ def rows_name(graph: NestGraph, edge: Edge) -> str | None:
     steps = {graph.spec.stride(row) for row in range(1, graph.depth + 1)}
     if len(steps) == 1 and not graph.full_scale:
         return edge.kind
-    return f"{edge.kind}_{edge.source.i}_{edge.target.i}"
+    return between(edge.kind, edge.source.i, edge.target.i)
+
+
+def between(kind: str, source: int, target: int) -> str:
+    """Of what pools or interpolates from one row to another alone.
+
+    >>> between("up", 2, 0)
+    'up_2_0'
+    """
+    return f"{kind}_{source}_{target}"
 
 
 def edge_module(graph: NestGraph, edge: Edge) -> str | None:

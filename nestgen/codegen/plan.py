@@ -13,7 +13,7 @@ from nestgen.arch.skips import gate_channels, squeezed
 from nestgen.arch.specfile import to_toml
 from nestgen.codegen.expressions import WIDTH, Call, Expression
 from nestgen.codegen.modules import kernel, plain, resize, sized, upsample
-from nestgen.codegen.names import edge_module, head_name, rows_name
+from nestgen.codegen.names import between, edge_module, head_name, rows_name
 from nestgen.codegen.parts import Module, Part, parts
 from nestgen.codegen.stages import Foreign, foreign, foreign_nodes, stage
 
@@ -143,7 +143,7 @@ def _modules(graph: NestGraph) -> Iterator[Module]:
     for level in graph.levels:
         yield Module(head_name(level), _head(graph, level))
         row = graph.head(level).i
-        name = f"up_{row}_0"
+        name = between("up", row, 0)
         if row and name not in shared:
             shared[name] = upsample(graph.spec.up, plain(graph.scale(row)))
             yield Module(name, shared[name])
@@ -264,7 +264,7 @@ def _heads(graph: NestGraph) -> Iterator[Head]:
         node = graph.head(level)
         value = Call(f"self.{head_name(level)}", (node.name,))
         if node.i:
-            value = Call(f"self.up_{node.i}_0", (value,))
+            value = Call(f"self.{between('up', node.i, 0)}", (value,))
         if graph.spec.pad:
             value = Call("crop", (value, "x"))
         yield Head(f"L{level}", value)

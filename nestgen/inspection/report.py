@@ -140,13 +140,8 @@ def _plain(part: Field | Memory | None) -> dict[str, Any] | None:
     return None if part is None else part.to_plain()
 
 
-def _formulas(graph: NestGraph) -> bool:
-    """Whether formulas know all of its layers; a backbone's are its authors' affair."""
-    return graph.spec.encoder is None
-
-
 def _memory(graph: NestGraph, size: tuple[int, ...], batch_size: int) -> Memory | None:
-    return memory(graph, size, batch_size) if _formulas(graph) else None
+    return memory(graph, size, batch_size) if graph.has_formulas else None
 
 
 def _described(thing: Any) -> tuple[NestSpec, File | None]:
@@ -162,7 +157,7 @@ def _described(thing: Any) -> tuple[NestSpec, File | None]:
 
 
 def _nodes(graph: NestGraph, size: tuple[int, ...]) -> list[NodeRow]:
-    fields = node_fields(graph) if _formulas(graph) else {}
+    fields = node_fields(graph) if graph.has_formulas else {}
     return [
         NodeRow(
             name=node.name,
@@ -175,7 +170,7 @@ def _nodes(graph: NestGraph, size: tuple[int, ...]) -> list[NodeRow]:
 
 
 def _levels(graph: NestGraph, size: tuple[int, ...], batch_size: int) -> list[LevelRow]:
-    fields = head_fields(graph) if _formulas(graph) else {}
+    fields = head_fields(graph) if graph.has_formulas else {}
     costs = level_costs(graph, size)
     return [
         LevelRow(

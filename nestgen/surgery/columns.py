@@ -10,7 +10,7 @@ from torch import Tensor
 from nestgen.arch.block import Block
 from nestgen.arch.blocks import BLOCKS
 from nestgen.arch.graph import NestGraph, Node
-from nestgen.arch.layers import Convolution, Layer, Named, Normalisation
+from nestgen.arch.layers import Convolution, Layer, Named, Normalisation, is_dense
 
 IMAGE = "the image"
 """What X[0,0] reads."""
@@ -65,7 +65,7 @@ def mixes_inputs(block: Block) -> bool:
 
 def _mixes(layer: Layer, block: Block) -> bool:
     if isinstance(layer, Convolution):
-        return block.standardise and not (layer.pointwise or layer.depthwise)
+        return block.standardise and is_dense(layer)
     return isinstance(layer, Normalisation) and block.norm in ("group", "layer")
 
 
