@@ -7,6 +7,7 @@ so that the command line can print it as it is.
     ├── SpecError         a network that cannot be described
     ├── CheckpointError   a file that is not a whole, honest checkpoint
     ├── WeightsError      weights that a network cannot take over
+    ├── ModuleError       someone else's module that cannot be made, read or followed
     ├── SettingsError     a run's settings that are not allowed
     ├── DataError         images or masks that cannot be used
     ├── CutError          a level that a network does not have, or a cut not proven
@@ -32,6 +33,10 @@ class CheckpointError(NestgenError):
 
 class WeightsError(NestgenError):
     """Weights that a network cannot take over."""
+
+
+class ModuleError(NestgenError):
+    """Someone else's module that cannot be made, read or followed."""
 
 
 class SettingsError(NestgenError):

@@ -30,6 +30,7 @@ FLOORS = [
     "drawing",
     "imaging",
     "datafile",
+    "statefile",
     "checkpoint",
     "inspection",
     "surgery",

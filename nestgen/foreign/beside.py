@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +16,7 @@ from nestgen.errors import WeightsError
 from nestgen.foreign.weights import Weights
 from nestgen.surgery.inputs import random_inputs
 from nestgen.surgery.modes import eval_mode
+from nestgen.surgery.outside import load_class
 
 TOLERANCE = 1e-6
 """Of the largest logit, or of one where all are smaller."""
@@ -89,7 +88,7 @@ def _run_original(
 ) -> list[Any]:
     """What the class at `where` gives for the inputs, with the tensors in it."""
     try:
-        made: nn.Module = _load_class(where)(**arguments)
+        made: nn.Module = load_class(where)(**arguments)
         made.load_state_dict(dict(tensors), strict=True)
         with torch.inference_mode():
             return [made.eval()(x) for x in inputs]
@@ -97,18 +96,6 @@ def _run_original(
         # whatever someone else's code raises
         line = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise WeightsError(f"{where}: cannot be run beside it ({line})") from error
-
-
-def _load_class(where: str) -> Any:
-    home, _, name = where.rpartition(":")
-    if not home.endswith(".py"):
-        return getattr(importlib.import_module(home), name)
-    spec = importlib.util.spec_from_file_location(Path(home).stem, home)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return getattr(module, name)
 
 
 def _by_level(outputs: Any, spec: NestSpec) -> dict[int, Any]:

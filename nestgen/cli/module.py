@@ -1,0 +1,92 @@
+"""Options for a network that nestgen did not write: where it is, and what it reads."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+
+from nestgen.cli.options import Numbers
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Argument(click.ParamType[tuple[str, Any]]):
+    """An argument of someone else's class: a name and a Python literal or a word."""
+
+    name = "NAME=VALUE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """The name, and the value that the text after `=` means."""
+        if isinstance(value, tuple):
+            return value
+        name, sign, text = value.partition("=")
+        if not sign or not name.isidentifier():
+            self.fail(f"{value!r}: a name and a value, as classes=2", param, ctx)
+        try:
+            return name, ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            return name, text
+
+
+_OPTIONS = [
+    click.option(
+        "--module", metavar="WHERE", help="PACKAGE.MOD:CLASS or FILE.py:CLASS."
+    ),
+    click.option(
+        "--argument",
+        "arguments",
+        type=Argument(),
+        multiple=True,
+        help="Of the class; may be repeated.",
+    ),
+    click.option("--weights", metavar="FILE", help="Its state dict."),
+    click.option("--example", type=Numbers(), help="Shape of its input: 1,3,256,256."),
+]
+
+
+def module_options(command: Command) -> Command:
+    """`--module`, `--argument`, `--weights` and `--example`, for `outside_module`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def outside_module(
+    module: str | None,
+    arguments: tuple[tuple[str, Any], ...],
+    weights: str | None,
+    example: list[int] | None,
+) -> tuple[nn.Module, Tensor] | None:
+    """The module that the options name, and an input of the example's shape, seed 0.
+
+    None where `--module` is not given; an error then for the others.
+    """
+    others = {"argument": arguments, "weights": weights, "example": example}
+    if module is None:
+        for name, value in others.items():
+            if value:
+                raise click.UsageError(f"--{name}: says nothing without --module")
+        return None
+    if not example or min(example) < 1:
+        raise click.UsageError(
+            "--example: --module takes the shape of an input, as 1,3,256,256"
+        )
+    if ":" not in module:
+        raise click.UsageError(
+            f"--module: {module!a} is not allowed, PACKAGE.MOD:CLASS or FILE.py:CLASS"
+        )
+    import torch
+
+    from nestgen.surgery.outside import make_module
+
+    made = make_module(module, dict(arguments), weights)
+    chance = torch.Generator().manual_seed(0)
+    return made, torch.randn(*example, generator=chance)

@@ -1,0 +1,76 @@
+"""State dicts of others out of their files: tensors by name, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from torch import Tensor
+
+from nestgen.datafile import named, opened, read_pt, read_safetensors
+from nestgen.errors import CheckpointError
+
+_WRAPPERS = ("state_dict", "model", "model_state_dict")
+_PREFIXES = ("module.", "model.", "_orig_mod.")
+_PARAMETER = frozenset({"torch._utils _rebuild_parameter"})
+
+
+def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The tensors in `path`, a .safetensors or what `torch.save` wrote, on the CPU.
+
+    A state dict may stand under 'state_dict', 'model' or 'model_state_dict', and all
+    its names may begin with what DataParallel, Lightning or torch.compile put before
+    them. Raises `CheckpointError` for a file that cannot be read as data.
+
+    >>> import pathlib, tempfile, torch
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "weights.pth"
+    >>> torch.save({"state_dict": {"module.fc.bias": torch.zeros(2)}}, file)
+    >>> read_state_dict(file)
+    {'fc.bias': tensor([0., 0.])}
+    """
+    with named(path), opened(path) as file:
+        safe = Path(path).suffix == ".safetensors"
+        content = read_safetensors(file)[1] if safe else _read_archive(file)
+        tensors = _bare(_state_dict(content))
+        claimed = sum(tensor.nbytes for tensor in tensors.values())
+        if claimed > file.seek(0, os.SEEK_END):
+            raise CheckpointError("its tensors claim more bytes than the file has")
+        return tensors
+
+
+def _read_archive(file: BinaryIO) -> Any:
+    if not zipfile.is_zipfile(file):
+        raise CheckpointError(
+            "is no archive of torch 1.6 or later; to turn an older file into one, load "
+            "and save it with torch"
+        )
+    return read_pt(file, _PARAMETER)
+
+
+def _state_dict(content: Any) -> dict[str, Tensor]:
+    """The one dict of tensors in what a file holds."""
+    inside = content if isinstance(content, Mapping) else {}
+    for name in _WRAPPERS:
+        if isinstance(inside.get(name), Mapping):
+            inside = inside[name]
+    tensors = dict(inside)
+    if not tensors or not all(
+        isinstance(name, str) and isinstance(value, Tensor)
+        for name, value in tensors.items()
+    ):
+        wrappers = ", ".join(map(repr, _WRAPPERS))
+        raise CheckpointError(
+            f"is no dict of tensors, nor has one as one of {wrappers}"
+        )
+    return {name: value.detach() for name, value in tensors.items()}
+
+
+def _bare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without the prefixes that all names share."""
+    for prefix in _PREFIXES * 2:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name[len(prefix) :]: value for name, value in tensors.items()}
+    return tensors
