@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from nestgen.cli.window import window_option
+from nestgen.cli.choosing import (
+    choice_options,
+    images_of,
+    in_words,
+    make_rule,
+    measure,
+)
+from nestgen.cli.window import window_for, window_option
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from nestgen.arch.heads import Heads
     from nestgen.surgery.proof import Proof
 
 
 @click.command("prune")
 @click.argument("model")
-@click.option("--level", required=True, metavar="K", help="2, say, or auto.")
+@click.option(
+    "--level", required=True, metavar="K", help="2, several as 1-3 or 1,3, or auto."
+)
 @click.option("--data", metavar="DIR", help="images/ and masks/ by which auto chooses.")
-@click.option("--val-fraction", type=float, help="Of DIR, as train split it.")
-@click.option("--tolerance", type=float, help="In IoU, of auto.  [0.005]")
+@choice_options
 @window_option
 @click.option("-o", "--output", metavar="FILE", help="The network; model-L2.pt, say.")
 @click.option("--source", metavar="FILE", help="Its source; model_L2.py, say.")
@@ -40,12 +50,13 @@ def command(
 ) -> None:
     """Cut MODEL, a .pt or a .safetensors, at a level; write checkpoint and source.
 
-    `--level auto` keeps the smallest level that is within the tolerance of the best on
-    the images of --data. Nothing is written unless the cut gives the bits of the full
-    model's head.
+    Several levels stay together, each with its head, for `predict --mode accurate`.
+    `--level auto` keeps what `levels` chooses with the same options by the images of
+    --data. Nothing is written unless the cut gives the bits of the full model's heads.
 
     Example: nestgen prune run/model.pt --level 2
     """
+    from nestgen.arch.heads import heads_name
     from nestgen.checkpoint import load
     from nestgen.files import refuse_existing
     from nestgen.surgery.write import write_cut
@@ -53,13 +64,14 @@ def command(
     given = data is not None or any(value is not None for value in choosing.values())
     if (level == "auto") != (data is not None) or (given and level != "auto"):
         raise click.UsageError(
-            "--level auto chooses by --data (--val-fraction, --tolerance, --window)"
+            "--level auto chooses by --data; the options of the choice go with it"
         )
     file = Path(model)
     whole = load(file)
-    kept = _number(level) if data is None else _auto(whole, data, choosing)
-    target = Path(output or file.with_name(f"{file.stem}-L{kept}{file.suffix}"))
-    text = Path(source or target.with_name(f"{target.stem.replace('-', '_')}.py"))
+    kept = _heads(level) if data is None else _auto(whole, data, choosing)
+    name = f"{file.stem}-{heads_name(kept)}{file.suffix}"
+    target = Path(output or file.with_name(name))
+    text = Path(source or target.with_name(re.sub("[-,]", "_", f"{target.stem}.py")))
     refuse_existing(target, text, force=force, keep=[file])
     proof = write_cut(whole, kept, target, text)
     bytes_of = [path.stat().st_size for path in (file, target)]
@@ -71,21 +83,26 @@ def command(
         click.echo(f"wrote {target}, {text}")
 
 
-def _auto(model: nn.Module, data: str, given: dict[str, Any]) -> int:
-    """The level that is enough on the images of `data`."""
-    from nestgen.cli.levels import choose, val_pairs
+def _auto(model: nn.Module, data: str, choosing: dict[str, Any]) -> Heads:
+    """What `levels` chooses by the images of `data`; its reason goes to stderr."""
+    images, window = images_of(data, choosing), choosing.pop("window")
+    rule = make_rule(choosing)
+    rounds = 1 if rule.max_ms is None else 15
+    report = measure(model, images, rule, rounds, window=window_for(model, window))
+    click.echo(in_words(report), err=True)
+    return report.chosen.heads
 
-    pairs = val_pairs(data, given["val_fraction"])
-    return choose(model, pairs, given["tolerance"], given["window"])
 
+def _heads(asked: str) -> Heads:
+    """The levels that the text after `--level` names: 2, L2, 1-3 or 1,3."""
+    from nestgen.arch.heads import read_heads
 
-def _number(asked: str) -> int:
-    """The level that the text after `--level` names: 2 or L2."""
     try:
-        return int(asked.removeprefix("L"))
+        return read_heads(asked)
     except ValueError:
         raise click.UsageError(
-            f"--level: {asked[:60]!a} is not allowed, a number such as 2, or auto"
+            f"--level: {asked[:60]!a} is not allowed, a number such as 2, several as "
+            "1-3 or 1,3, or auto"
         ) from None
 
 

@@ -36,13 +36,13 @@ def make_module(
     Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1))
     """
     tensors = None if weights is None else read_state_dict(weights)
-    with _told(f"{where}: cannot be made"), torch.random.fork_rng():
+    with told(f"{where}: cannot be made"), torch.random.fork_rng():
         torch.manual_seed(0)
         made = load_class(where)(**(arguments or {}))
     if not isinstance(made, nn.Module):
         raise ModuleError(f"{where}: gives {type(made).__name__}, no torch.nn.Module")
     if tensors is not None:
-        with _told(f"{weights}: does not fit {where}"):
+        with told(f"{weights}: does not fit {where}"):
             made.load_state_dict(tensors, strict=True)
     return made.eval()
 
@@ -79,7 +79,7 @@ def _working_folder() -> Iterator[None]:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def told(what: str) -> Iterator[None]:
     """Whatever someone else's code raises becomes one line."""
     try:
         yield

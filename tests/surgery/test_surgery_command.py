@@ -50,7 +50,7 @@ def test_checkpoint_and_source_appear_beside_the_model(file: Path) -> None:
 
 def test_json_has_the_table_and_the_files(file: Path) -> None:
     printed = json.loads(run(file, "--level", "L1", "--json").output)
-    assert printed["level"] == 1
+    assert printed["heads"] == [1]
     assert printed["checkpoint"] == str(file.with_stem("my-model-L1"))
     assert printed["before"]["nodes"] == 10
     assert printed["after"]["nodes"] == 3
