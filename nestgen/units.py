@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 PREFIXES = ["", "k", "M", "G", "T", "P"]
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?) ?([kMGTP]?)B?")
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?) ?([kKMGTP]?)B?")
 
 
 def scaled(number: float, unit: str = "") -> str:
@@ -30,4 +30,4 @@ def unscaled(text: str) -> float:
     match = _AMOUNT.fullmatch(text)
     if match is None:
         raise ValueError(text)
-    return float(match[1]) * 1000.0 ** PREFIXES.index(match[2])
+    return float(match[1]) * 1000.0 ** PREFIXES.index(match[2].replace("K", "k"))

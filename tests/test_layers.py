@@ -16,6 +16,7 @@ FLOORS = [
     "errors",
     "files",
     "units",
+    "machine",
     "arch.choices arch.grid arch.rows arch.layers arch.skips",
     "arch.tape arch.operations arch.weighing",
     "arch.families arch.blocks arch.encoders arch.presets",

@@ -36,6 +36,26 @@ def test_a_true_cut_is_proven(lived: Lived) -> None:
     )
 
 
+@pytest.mark.parametrize("heads", [(1, 3), (1, 2)])
+def test_a_cut_at_several_levels_is_proven(
+    lived: Lived, heads: tuple[int, int]
+) -> None:
+    whole = lived(SPEC)
+    proof = prove(whole, prune(whole, heads), heads)
+    name = {(1, 3): "L1,3", (1, 2): "L1-2"}[heads]
+    assert proof.heads == heads
+    assert proof.statement == (
+        f"{name} cut on the graph == torch.fx cut == the full model's {name} heads, "
+        "bit for bit, on 4 inputs"
+    )
+    assert proof.after.nodes == len(NestGraph(SPEC.cut(heads)).nodes)
+    small = prune(whole, heads)
+    with torch.no_grad():
+        small.get_parameter("head_L1.bias").add_(0.5)
+    with pytest.raises(CutError, match=r"^L1: the cut on the graph differs"):
+        prove(whole, small, heads)
+
+
 def test_what_it_measures_is_what_the_formulas_say(lived: Lived) -> None:
     whole = lived(SPEC)
     proof = prove(whole, prune(whole, 2), [2])
