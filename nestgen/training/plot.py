@@ -106,8 +106,8 @@ def _headline(report: Report) -> str:
 def _legend(report: Report) -> str:
     words = [
         "line: Pareto front",
-        f"band: {report.choice.margin:g} below the best",
-        f"bars: {report.choice.confidence:.0%} bounds of the difference to the best",
+        f"band: {report.choice.margin:g} below the best that may be chosen",
+        f"bars: {report.choice.confidence:.0%} bounds of the difference to it",
     ]
     if any(len(level.heads) > 1 for level in report.levels):
         words.append("diamonds: means of several heads")

@@ -199,7 +199,9 @@ def test_any_function_of_the_labels_is_a_metric(model: nn.Module, data: Path) ->
     rule = Rule(metric=share_right)
     found = measure_levels(model, pairs, rule=rule, rounds=1)
     assert rule.score_name == "share_right"
+    plain = evaluate(model, pairs)
     for level in found.levels:
+        assert np.array_equal(level.scores.counts, plain[level.name].counts)
         both, predicted, true = np.moveaxis(level.scores.counts[:, 0], -1, 0)
         right = 1 - (predicted + true - 2 * both) / SIDE**2
         np.testing.assert_allclose(rule.score(level.scores), right, rtol=1e-12)
