@@ -61,14 +61,22 @@ class Images(NamedTuple):
 
 def images_of(data: str, options: dict[str, Any]) -> Images:
     """The images that the options name; takes `val_fraction` and `report` out."""
-    from nestgen.imaging.pairs import find_pairs, find_splits
+    from nestgen.imaging.pairs import find_pairs
     from nestgen.training.levels import require_apart
 
-    fraction, report = options.pop("val_fraction"), options.pop("report")
-    pairs = find_pairs(data) if fraction is None else find_splits(data, fraction)[1]
+    pairs, report = val_pairs(data, options.pop("val_fraction")), options.pop("report")
     held_out = None if report is None else find_pairs(report)
     require_apart(pairs, held_out or [])
     return Images(pairs, held_out)
+
+
+def val_pairs(data: str, val_fraction: float | None) -> Sequence[Pair]:
+    """All images of a folder, or those of it that a fraction leaves to validate on."""
+    from nestgen.imaging.pairs import find_pairs, find_splits
+
+    return (
+        find_pairs(data) if val_fraction is None else find_splits(data, val_fraction)[1]
+    )
 
 
 def make_rule(options: Mapping[str, Any]) -> Rule:
