@@ -109,9 +109,18 @@ def identifier(value: object) -> Code:
     nestgen.errors.SpecError: 'x; import os' is no Python name
     """
     name = str(value)
-    if not (name.isascii() and name.isidentifier()) or keyword.iskeyword(name):
+    if not is_name(name):
         raise SpecError(f"{value!a} is no Python name")
     return Code(name)
+
+
+def is_name(text: str) -> bool:
+    """Whether a text is a Python name in plain letters.
+
+    >>> is_name("x0_1"), is_name("0"), is_name("class")
+    (True, False, False)
+    """
+    return text.isascii() and text.isidentifier() and not keyword.iskeyword(text)
 
 
 def literal(value: object) -> Code:
@@ -237,8 +246,7 @@ def _inside(path: Path) -> Iterator[str]:
     """The names of a path: the first, then each as an attribute or an item."""
     yield identifier(path.names[0])
     for name in path.names[1:]:
-        plain = name.isidentifier() and not keyword.iskeyword(name)
-        yield f".{identifier(name)}" if plain else f"[{_string(Text(name))}]"
+        yield f".{identifier(name)}" if is_name(name) else f"[{_string(Text(name))}]"
 
 
 def _parts(call: Call) -> list[str]:

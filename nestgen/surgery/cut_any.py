@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
 
 from nestgen.codegen.environment import environment
 from nestgen.codegen.load import class_of
@@ -28,6 +29,21 @@ WAYS: dict[str, Callable[[Kept, Inputs], Followed]] = {
 
 
 @dataclass(frozen=True)
+class Size:
+    """How large a module is.
+
+    Attributes:
+        parameters: numbers that are learned.
+        weight_bytes: of its state dict.
+        macs: multiply-accumulates of one pass on the example, as torch counts them.
+    """
+
+    parameters: int
+    weight_bytes: int
+    macs: int
+
+
+@dataclass(frozen=True)
 class Cut:
     """What is left of a network, and how that was proven.
 
@@ -38,6 +54,8 @@ class Cut:
         rejected: why the ways before it were not taken, by name.
         inputs: shapes on which it gave the bits of the whole, the example's first.
         refused: shapes that the whole takes and the cut does not.
+        before: the whole.
+        after: the cut.
     """
 
     module: nn.Module
@@ -46,6 +64,8 @@ class Cut:
     rejected: dict[str, str]
     inputs: tuple[tuple[int, ...], ...]
     refused: tuple[tuple[int, ...], ...]
+    before: Size
+    after: Size
 
     @property
     def statement(self) -> str:
@@ -137,7 +157,16 @@ def _cut(
         same.append(shape)
     if len(same) < 2:
         raise ModuleError("it does not take its own example")
-    return Cut(small, text, followed.way, rejected, tuple(same), tuple(refused))
+    return Cut(
+        module=small,
+        text=text,
+        way=followed.way,
+        rejected=rejected,
+        inputs=tuple(same),
+        refused=tuple(refused),
+        before=_size(_twin(module).eval(), tried[0]),
+        after=_size(small, tried[0]),
+    )
 
 
 def _description(
@@ -194,6 +223,16 @@ def _compare(
             raise ModuleError(
                 f"output {name} differs by up to {most:.3g} on an input {list(shape)}"
             )
+
+
+def _size(module: nn.Module, example: Inputs) -> Size:
+    with FlopCounterMode(display=False) as counter:
+        module(*example)
+    return Size(
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        weight_bytes=sum(tensor.nbytes for tensor in module.state_dict().values()),
+        macs=counter.get_total_flops() // 2,
+    )
 
 
 def _require_steady(kept: Kept, example: Inputs) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import math
 import operator
 import re
 from collections.abc import Iterator, Sequence
@@ -10,8 +12,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
-from nestgen.codegen.expressions import Call, Expression, Infix, Item, Path, Text
+from nestgen.codegen.expressions import (
+    Call,
+    Expression,
+    Infix,
+    Item,
+    Path,
+    Text,
+)
 from nestgen.errors import ModuleError
 from nestgen.surgery.constructors import constructor, written
 from nestgen.surgery.follow import Followed
@@ -25,7 +35,8 @@ _SIGNS: dict[Any, Any] = {
     operator.floordiv: "//",
     operator.mod: "%",
 }
-_HOMES = ("torch", "math", "_operator", "builtins")
+_HOMES = (builtins, math, operator, torch, functional)
+"""Where functions are that a file may call."""
 
 
 _SIDE = re.compile(r"(\w+)\.size\(\)\[(\d+)\]")
@@ -192,6 +203,7 @@ class _Scribe:
         self.last = {node: max(node.users) for node in graph.nodes if node.users}
         self.heading = ""
         self.made = 0
+        self.first = next(iter(graph.find_nodes(op="placeholder"))).name
 
     def line(self, node: fx.Node) -> Iterator[Line]:
         """The statement of a node, if it is one."""
@@ -239,7 +251,7 @@ class _Scribe:
             path = Path(("self", *str(node.target).split(".")))
             return Call(path, arguments, keywords)
         if node.op == "call_method":
-            return Call(f"{arguments[0]}.{node.target}", arguments[1:], keywords)
+            return Call(_of(arguments[0], str(node.target)), arguments[1:], keywords)
         if node.target in _SIGNS:
             return Infix(arguments[0], _SIGNS[node.target], arguments[1])  # type: ignore[arg-type]
         if node.target is operator.getitem and isinstance(node.args[1], int):
@@ -257,19 +269,21 @@ class _Scribe:
         if value is Ellipsis:
             return "Ellipsis"
         if isinstance(value, torch.device):
-            return Call("torch.device", (Text(value.type),))
+            return Path((self.first, "device"))
         return written(value)
 
 
+def _of(value: Expression, method: str) -> Path:
+    inside = value.names if isinstance(value, Path) else (str(value),)
+    return Path((*inside, method))
+
+
 def _function(target: Any) -> str:
-    """The name under which a function can be called where torch alone is imported."""
+    """The name under which a function can be called."""
     if isinstance(target, torch._ops.OpOverload):
         return f"torch.ops.{target}"
-    home = (
-        "torch" if target in vars(torch).values() else getattr(target, "__module__", "")
-    )
-    name = getattr(target, "__name__", "")
-    if home.split(".")[0] not in _HOMES or not name.isidentifier():
-        raise ModuleError(f"{name or target!s} is no function of torch's or Python's")
-    home = {"_operator": "operator", "builtins": ""}.get(home, home)
-    return f"{home}.{name}".lstrip(".")
+    for home in _HOMES:
+        for name, value in vars(home).items():
+            if value is target:
+                return name if home is builtins else f"{home.__name__}.{name}"
+    raise ModuleError(f"{getattr(target, '__name__', target)} is none of torch's own")
