@@ -225,17 +225,24 @@ def assign(
 
 
 def _broken(before: str, value: Expression, indent: int, after: str) -> str:
-    """`value` between `before` and `after`, the arguments of a call on lines of their
-    own where one line is too long."""
+    """`value` between `before` and `after`, what it holds on lines of its own where one
+    line is too long."""
     line = f"{before}{expression(value)}{after}"
-    if indent + len(line) <= WIDTH or not isinstance(value, Call):
+    if indent + len(line) <= WIDTH or not isinstance(value, (Call, tuple)):
         return line
     pad = " " * indent
-    inside = [("", argument) for argument in value.arguments]
-    inside += [(f"{identifier(name)}=", argument) for name, argument in value.keywords]
-    lines = [_broken(name, argument, indent + 4, ",") for name, argument in inside]
+    called = _called(value) if isinstance(value, Call) else ""
+    lines = [_broken(name, item, indent + 4, ",") for name, item in _held(value)]
     body = "".join(f"{pad}    {line}\n" for line in lines)
-    return f"{before}{_called(value)}(\n{body}{pad}){after}"
+    return f"{before}{called}(\n{body}{pad}){after}"
+
+
+def _held(value: Call | tuple[Expression, ...]) -> Iterator[tuple[str, Expression]]:
+    """What a call or a tuple holds, each with what stands before it."""
+    items = value if isinstance(value, tuple) else value.arguments
+    yield from (("", item) for item in items)
+    if isinstance(value, Call):
+        yield from ((f"{identifier(name)}=", item) for name, item in value.keywords)
 
 
 def _called(call: Call) -> Code:

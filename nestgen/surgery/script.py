@@ -252,6 +252,8 @@ class _Scribe:
             return Call(path, arguments, keywords)
         if node.op == "call_method":
             return Call(_of(arguments[0], str(node.target)), arguments[1:], keywords)
+        if node.target is getattr and len(node.args) == 2:
+            return _of(arguments[0], str(node.args[1]))
         if node.target in _SIGNS:
             return Infix(arguments[0], _SIGNS[node.target], arguments[1])  # type: ignore[arg-type]
         if node.target is operator.getitem and isinstance(node.args[1], int):
