@@ -59,9 +59,7 @@ def command(
     theirs = outside_module(module, arguments, weights, example)
     if theirs is not None:
         if model or level or data or not keep:
-            raise click.UsageError(
-                "--module is cut by --keep, without MODEL or --level"
-            )
+            raise click.UsageError("--module goes with --keep, not MODEL or --level")
         prune_outside(theirs, weights, keep, output, source, as_json, force)
         return
     if model is None or level is None or keep:
