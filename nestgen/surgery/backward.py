@@ -49,7 +49,6 @@ def backward(model: nn.Module, x: Tensor, keep: Sequence[str] | None = None) -> 
     with torch.random.fork_rng(), told(f"{kind}: cannot be run on {list(x.shape)}"):
         torch.manual_seed(0)
         twin = copy.deepcopy(model).train()
-        twin.zero_grad(set_to_none=True)
         called = _watch(twin)
         returned = twin(x)
     outputs = kept_outputs(named_outputs(returned), keep)

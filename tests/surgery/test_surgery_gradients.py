@@ -258,6 +258,33 @@ def test_each_way_of_being_left_out() -> None:
     assert found.to_plain()["statement"] == found.statement
 
 
+def test_gradients_of_before_do_not_count() -> None:
+    module = Chance(1)
+    module_gradients(module, torch.ones(2, 2))
+    for parameter in module.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    assert module_gradients(module, torch.ones(2, 2), ["first"]).unreached > 0
+    assert all(parameter.grad is not None for parameter in module.parameters())
+
+
+class Beside(nn.Module):
+    """What it learns is no parameter; the ones that it has are not used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.bare = torch.ones(2, requires_grad=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.bare
+
+
+def test_the_whole_is_named_by_its_parts() -> None:
+    found = module_gradients(Beside(), torch.ones(1, 2))
+    assert [part.name for part in found.parts] == ["one", "other"]
+    assert found.uncalled == ("one", "other")
+
+
 class Hidden(nn.Module):
     """A graph that autograd cannot show, since it is made on the way back."""
 
