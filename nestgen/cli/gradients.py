@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--keep",
     multiple=True,
-    metavar="OUTPUT",
+    metavar="NAME",
     help="Of --module, with a loss; may be repeated.  [all outputs]",
 )
 @click.option("-o", "--output", metavar="FILE", help="A picture: net.svg, say.")
@@ -56,15 +56,20 @@ def command(
 
     Example: nestgen gradients --family unet-e --depth 4 --levels 4
     """
+    from nestgen.files import refuse_existing
+
+    if module:
+        _check_alone({"file": file, "levels": levels, "output": output, **options})
+    elif keep:
+        raise click.UsageError("--keep: says nothing without --module")
     outside = outside_module(module, arguments, weights, example)
     if outside is None:
-        if keep:
-            raise click.UsageError("--keep: names outputs of --module; --levels, heads")
-        found = _of_network(_network(file, options), levels, output, force)
+        if output:
+            refuse_existing(output, force=force)
+        found = _of_network(_network(file, options), levels, output)
     else:
         from nestgen.surgery.gradients import module_gradients
 
-        _check_alone({"file": file, "levels": levels, "output": output, **options})
         found = module_gradients(*outside, keep or None)
     if as_json:
         click.echo(json.dumps(found.to_plain(), indent=2))
@@ -103,18 +108,14 @@ def _network(file: str | None, options: dict[str, Any]) -> nn.Module:
 
 
 def _of_network(
-    network: nn.Module, levels: list[int] | None, output: str | None, force: bool
+    network: nn.Module, levels: list[int] | None, output: str | None
 ) -> Gradients:
     """The report, and its picture where one is asked for."""
     from nestgen.codegen.load import spec_of
     from nestgen.drawing import draw
-    from nestgen.files import refuse_existing
     from nestgen.surgery.gradients import gradients
 
-    spec = spec_of(network)
-    if output:
-        refuse_existing(output, force=force)
-    found = gradients(network, levels)
+    spec, found = spec_of(network), gradients(network, levels)
     if output:
         draw(spec, output, gradients=levels or spec.heads)
     return found

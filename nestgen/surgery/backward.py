@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nestgen.errors import ModuleError
-from nestgen.surgery.outputs import kept_outputs, named_outputs
+from nestgen.surgery.kept import Kept, output_tensors
 from nestgen.surgery.outside import told
 
 
@@ -37,9 +37,10 @@ class Pass:
 def backward(model: nn.Module, x: Tensor, keep: Sequence[str] | None = None) -> Pass:
     """Run a copy of `model` on `x` in train mode, and back from the outputs of `keep`.
 
-    Each number of an output is weighed at random, since what a norm gives adds up to
-    a sum that does not change. The seed is 0; `model` stays as it is, and so does the
-    state of the random numbers. Raises `ModuleError` for what cannot be run.
+    Outputs are named as `Kept` names them; None stands for all. Each of their numbers
+    is weighed at random, since what a norm gives adds up to a sum that does not change.
+    The seed is 0; `model` stays as it is, and so does the state of the random numbers.
+    Raises `ModuleError` for what cannot be run.
 
     >>> layer = nn.Linear(2, 1)
     >>> sorted(backward(layer, torch.ones(3, 2)).given)
@@ -50,9 +51,9 @@ def backward(model: nn.Module, x: Tensor, keep: Sequence[str] | None = None) -> 
         torch.manual_seed(0)
         twin = copy.deepcopy(model).train()
         called = _watch(twin)
-        returned = twin(x)
-    outputs = kept_outputs(named_outputs(returned), keep)
-    ends = [y for y in outputs.values() if y.requires_grad]
+        outputs = _outputs(twin, x, keep)
+    tensors = [y for y in output_tensors(outputs).values() if isinstance(y, Tensor)]
+    ends = [y for y in tensors if y.requires_grad]
     if not ends:
         raise ModuleError(
             f"{kind}: no parameter has a part in {', '.join(outputs) or 'its outputs'}"
@@ -62,11 +63,7 @@ def backward(model: nn.Module, x: Tensor, keep: Sequence[str] | None = None) -> 
     with torch.random.fork_rng(), told(f"{kind}: its backward pass fails"):
         torch.manual_seed(1)
         torch.autograd.backward(ends, [torch.randn_like(y) for y in ends])
-    grads = {
-        name: tensor.grad
-        for name, tensor in twin.named_parameters()
-        if tensor.grad is not None
-    }
+    grads = {n: p.grad for n, p in twin.named_parameters() if p.grad is not None}
     return Pass(
         outputs=tuple(outputs),
         linked=linked,
@@ -74,6 +71,12 @@ def backward(model: nn.Module, x: Tensor, keep: Sequence[str] | None = None) -> 
         zero=frozenset(name for name, grad in grads.items() if not grad.any()),
         called=frozenset(called),
     )
+
+
+def _outputs(model: nn.Module, x: Tensor, keep: Sequence[str] | None) -> dict[str, Any]:
+    if keep is None:
+        return output_tensors(model(x))
+    return dict(zip(keep, Kept(model, keep, 1)(x), strict=True))
 
 
 def _watch(model: nn.Module) -> set[str]:

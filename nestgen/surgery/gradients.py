@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from nestgen.codegen.load import build, spec_of
 from nestgen.errors import ModuleError
 from nestgen.surgery.backward import Pass, backward
 from nestgen.surgery.inputs import random_inputs
+from nestgen.surgery.kept import names_of
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,15 @@ def gradients(model: nn.Module, levels: Iterable[int] | None = None) -> Gradient
 
 
 def module_gradients(
-    module: nn.Module, x: Tensor, keep: Sequence[str] | None = None
+    module: nn.Module,
+    x: Tensor,
+    keep: int | str | Iterable[int | str] | None = None,
 ) -> Gradients:
-    """What of any module the outputs that `keep` names, or all, give no gradient.
+    """What of any module gets no gradient from what `keep` names, or from all outputs.
 
     The graph is the one that autograd records while the module runs on `x` in train
-    mode. Outputs are named as `named_outputs` does. Raises `ModuleError` for what
+    mode. `keep` is the place, the key or the path of an output, or the path of a module
+    inside for what that gives, or several of them. Raises `ModuleError` for what
     cannot be run, and where the backward pass does otherwise than the graph says.
 
     >>> class Two(nn.Module):
@@ -109,10 +113,10 @@ def module_gradients(
     ...         self.one, self.other = nn.Linear(2, 2), nn.Linear(2, 2)
     ...     def forward(self, x):
     ...         return self.one(x), self.other(x)
-    >>> module_gradients(Two(), torch.ones(1, 2), ["1"]).parts
+    >>> module_gradients(Two(), torch.ones(1, 2), 1).parts
     (Part(name='one', parameters=6),)
     """
-    seen = backward(module, x, keep)
+    seen = backward(module, x, None if keep is None else names_of(keep))
     names = set(_learned(module)) - seen.linked
     _agree(module, names, seen)
     parts = tuple(_largest(module, "", names))

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nestgen.errors import ModuleError
+from nestgen.errors import ModuleError, NestgenError
 from nestgen.statefile import read_state_dict
 
 
@@ -84,9 +84,11 @@ def _importing(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def told(what: str) -> Iterator[None]:
-    """Whatever someone else's code raises becomes one line."""
+    """Whatever someone else's code raises becomes one line; our own errors are."""
     try:
         yield
+    except NestgenError:
+        raise
     except (Exception, SystemExit) as error:
         line = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise ModuleError(f"{what} ({line})") from error

@@ -11,7 +11,7 @@ import torch
 from torch import fx
 
 from nestgen.surgery.gradients import module_gradients
-from nestgen.surgery.outputs import named_outputs
+from nestgen.surgery.kept import output_tensors
 from nestgen.surgery.outside import load_class
 
 PORTS: dict[str, Any] = load_class(f"{Path(__file__).with_name('ports.py')}:PORTS")
@@ -21,7 +21,7 @@ HEADS = {
     "deepest-first": ["seg.1.1", "seg.1.0", "seg.0"],
     "pads-odd": ["0", "1"],
     "mean-too": ["1.0", "1.1", "1.2"],
-    "by-name": ["output"],
+    "by-name": ["0"],
 }
 """The outputs that are logits of levels, the shallowest first."""
 
@@ -31,9 +31,9 @@ def test_what_each_output_trains(name: str) -> None:
     make, shape = PORTS[name]
     torch.manual_seed(0)
     module, x = make(), torch.randn(shape)
-    for output in named_outputs(module.eval()(x)):
+    for output in output_tensors(module.eval()(x)):
         twin = copy.deepcopy(module)
-        torch.autograd.backward(named_outputs(twin(x))[output].square().sum())
+        torch.autograd.backward(output_tensors(twin(x))[output].square().sum())
         idle = {n for n, p in twin.named_parameters() if p.grad is None}
         assert set(module_gradients(module, x, [output]).names) == idle
     assert module_gradients(module, x).parts == ()
@@ -59,12 +59,12 @@ def is_head(parameter: str) -> bool:
 def test_the_traps_are_there(name: str) -> None:
     make, shape = PORTS[name]
     module, x = make().eval(), torch.randn(shape)
-    outputs = named_outputs(module(x))
+    outputs = output_tensors(module(x))
     for head in HEADS[name]:
         assert outputs[head].shape[-2:] == x.shape[-2:]
     if name in ("pads-odd", "by-name"):
         with pytest.raises(fx.proxy.TraceError, match="control flow"):
             fx.symbolic_trace(module)
     else:
-        traced = named_outputs(fx.symbolic_trace(module)(x))
+        traced = output_tensors(fx.symbolic_trace(module)(x))
         assert all(torch.equal(traced[n], y) for n, y in outputs.items())
