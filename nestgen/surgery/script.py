@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,15 +111,15 @@ def _made(module: fx.GraphModule) -> Iterator[tuple[Path, Expression]]:
         yield Path(("self", *path)), made
 
 
-def _group(path: tuple[str, ...], names: Iterable[str]) -> Call:
+def _group(path: tuple[str, ...], read: Mapping[str, str]) -> Call:
     """What holds modules and tensors whose names begin with `path`."""
-    place = len(path)
-    inside = {
-        parts[place]
-        for parts in (name.split(".") for name in names)
-        if tuple(parts[:place]) == path
-    }
-    return Call("nn.Module" if all(map(is_name, inside)) else "nn.ModuleDict")
+    before = ".".join(path) + "."
+    inside = [name.removeprefix(before) for name in read if name.startswith(before)]
+    odd = [name for name in inside if not is_name(name.split(".")[0])]
+    if not odd:
+        return Call("nn.Module")
+    tensors = all(read[before + name] == "get_attr" and "." not in name for name in odd)
+    return Call("nn.ParameterDict" if tensors else "nn.ModuleDict")
 
 
 def _all_names(module: nn.Module) -> list[str]:

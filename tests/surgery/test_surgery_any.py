@@ -133,6 +133,20 @@ class Functions(nn.Module):
         return y, functional.gelu(y.float()).softmax(1) + torch.arange(w)
 
 
+class Weighed(nn.Module):
+    """Weights that are computed of others, in lists and by hooks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normed = nn.utils.parametrizations.weight_norm(nn.Conv2d(2, 3, 3))
+        self.scales = nn.ParameterList([torch.full((3, 1, 1), 2.0 + n) for n in (0, 1)])
+        self.bounded = nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 3, 1))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.normed(x) * self.scales[0]
+        return y, self.bounded(y) * self.scales[1]
+
+
 MODULES: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
     "in place": (InPlace, ["0", "1"]),
     "in place across": (OverlapsInPlace, ["y", "z"]),
@@ -141,6 +155,7 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
     "isinstance": (Looks, ["0", "1"]),
     "numbered": (Numbered, ["0", "1", "2"]),
     "functions": (Functions, ["0", "1"]),
+    "weighed": (Weighed, ["0", "1"]),
 }
 CASES = [(name, keep) for name, (_, names) in MODULES.items() for keep in names]
 
