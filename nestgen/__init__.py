@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from nestgen.inference.predict import predict as predict
     from nestgen.inspection.report import inspect as inspect
     from nestgen.surgery.cut import prune as prune
+    from nestgen.surgery.gradients import gradients as gradients
+    from nestgen.surgery.gradients import module_gradients as module_gradients
     from nestgen.surgery.transfer import transfer as transfer
     from nestgen.training.loop import train as train
 
@@ -38,9 +40,11 @@ _HOMES = {
     "alt_text": "nestgen.drawing",
     "build": "nestgen.codegen.load",
     "draw": "nestgen.drawing",
+    "gradients": "nestgen.surgery.gradients",
     "import_weights": "nestgen.foreign.take",
     "inspect": "nestgen.inspection.report",
     "load": "nestgen.checkpoint",
+    "module_gradients": "nestgen.surgery.gradients",
     "predict": "nestgen.inference.predict",
     "prune": "nestgen.surgery.cut",
     "save": "nestgen.checkpoint",
@@ -58,9 +62,11 @@ __all__ = [
     "alt_text",
     "build",
     "draw",
+    "gradients",
     "import_weights",
     "inspect",
     "load",
+    "module_gradients",
     "predict",
     "prune",
     "register",
