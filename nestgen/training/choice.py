@@ -207,15 +207,16 @@ def _table(scores: Mapping[str, Floats]) -> Floats:
 def _reach(centred: Floats, tail: float, seed: int) -> tuple[Floats, Floats]:
     """How far below and above its mean each column's bounds are, at one `tail`.
 
-    `centred` is [N, columns], each of mean 0. What is constant has no reach; a single
-    image says nothing of the spread.
+    `centred` is [N, columns], each of mean 0. What is constant has no reach. It has no
+    end where there is a single image, which says nothing of the spread, or where the
+    tail is thinner than the resamples tell.
     """
     number, columns = centred.shape
-    if number == 1:
+    place = math.floor(tail * (RESAMPLES + 1)) - 1
+    if number == 1 or place < 0:
         return np.full(columns, np.inf), np.full(columns, np.inf)
     ordered = np.sort(_studentized(centred, seed), axis=0)
     error = centred.std(axis=0)
-    place = math.floor(tail * (RESAMPLES + 1)) - 1
     ends = ordered[-1 - place], -ordered[place]
     below, above = (
         np.multiply(end, error, out=np.zeros(columns), where=error > 0) for end in ends

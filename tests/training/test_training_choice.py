@@ -177,6 +177,17 @@ def test_few_images_show_nothing() -> None:
     assert rare.images_needed("L1") is None
 
 
+def test_more_confidence_shows_less() -> None:
+    lows = [
+        compare(some(0), confidence)["L2"].low
+        for confidence in (0.5, 0.9, 0.95, 0.99, 0.999, 0.99999)
+    ]
+    assert lows == sorted(lows, reverse=True)
+    # thinner than 10,000 resamples tell
+    assert lows[-1] == -np.inf
+    assert np.isfinite(lows[-2])
+
+
 def test_the_difference_to_the_best_takes_no_level_for_it() -> None:
     # L3 looks best by a hair, but L2, which varies, may be far better
     chance = np.random.default_rng(0)
