@@ -26,6 +26,7 @@ COMMANDS = [
     "import",
     "levels",
     "prune",
+    "bench",
     "transfer",
     "predict",
     "demo",
