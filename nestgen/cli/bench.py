@@ -141,9 +141,12 @@ def _show(found: Comparison) -> None:
             [_cells(row, others) for row in rows],
             title=f"{setting.label}; {found.rounds} rounds, {found.threads} threads",
         )
+    reasons: dict[tuple[str, str, str], list[str]] = {}
     for item in found.left_out:
-        where = f"{item.network} in {item.backend}, {item.setting.label}"
-        click.echo(f"left out: {where}: {item.reason}")
+        key = (item.backend, item.setting.label, item.reason)
+        reasons.setdefault(key, []).append(item.network)
+    for (backend, label, reason), networks in reasons.items():
+        click.echo(f"left out: {', '.join(networks)} in {backend}, {label}: {reason}")
 
 
 def _cells(row: Row, others: list[str]) -> list[str]:

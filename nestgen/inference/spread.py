@@ -46,9 +46,9 @@ def spread_of(samples: Sequence[float]) -> Spread:
 
 def _outside(number: int) -> int:
     """How many samples lie beyond each end of the interval."""
-    tail, outside = 0.0, 0
-    while True:
+    tail = 0.0
+    for outside in range(number):
         tail += math.comb(number, outside) / 2**number
         if 2 * tail > 0.05:
-            return max(0, outside)
-        outside += 1
+            break
+    return max(0, outside - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from functools import cache, partial
 
 import torch
@@ -36,6 +37,9 @@ def _ready(module: nn.Module, x: Tensor) -> Ready:
 def _compile(case: Case) -> Ready:
     """By torch.compile, for this one shape and without a break in the graph."""
     compiled = torch.compile(case.module, fullgraph=True, dynamic=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the compiler's own
+        compiled(case.x)
     return Ready(partial(compiled, case.x))
 
 
@@ -47,7 +51,7 @@ def _compile_missing(device: torch.device) -> str | None:
 def _compiler_fails(device: str) -> str | None:
     """Whether it compiles a tiny module: there may be no C++ compiler here."""
     try:
-        _compile(Case(nn.ReLU().to(device), torch.zeros(1, device=device))).run()
+        _compile(Case(nn.ReLU().to(device), torch.zeros(1, device=device)))
     except Exception as error:
         return f"torch.compile does not work here ({type(error).__name__})"
     return None
