@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +17,7 @@ from nestgen.checkpoint import save
 from nestgen.cli import main
 from nestgen.codegen.load import build
 from nestgen.inference import backends
-from nestgen.inference.backend import Backend
+from nestgen.inference.backend import Backend, Case, Ready
 
 PEER = ["--module", "torch.nn:Conv2d", "--argument", "in_channels=3"]
 PEER += ["--argument", "out_channels=1", "--argument", "kernel_size=1"]
@@ -83,6 +86,30 @@ def test_all_backends_are_those_that_are_here(
     assert result.exit_code == 0, result.output
     assert "nestgen: without away: it is away" in result.stderr
     assert json.loads(result.stdout)["options"]["backends"] == ["eager"]
+
+
+def test_ctrl_c_loses_nothing(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []
+
+    def prepare(case: Case) -> Ready:
+        def one_pass() -> Any:
+            passes.append(1)
+            if len(passes) == 10:
+                os.kill(os.getpid(), signal.SIGINT)
+            return case.module(case.x)
+
+        return Ready(one_pass)
+
+    monkeypatch.setitem(backends.BACKENDS, "stopping", Backend(prepare))
+    words = ["--backend", "stopping", "--levels", "1", "--size", "8", "-o", "a.svg"]
+    result = run(model, *words, "--rounds", "90")
+    assert result.exit_code == 130, result.output
+    assert len(passes) == 10
+    assert "L1" in result.stdout
+    assert Path("a.svg").exists()
+    assert [line for line in result.stderr.splitlines() if line] == [
+        "nestgen: interrupted"
+    ]
 
 
 @pytest.mark.parametrize(

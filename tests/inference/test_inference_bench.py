@@ -19,6 +19,7 @@ from torch import nn
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import build
 from nestgen.errors import CutError, OutputError, SettingsError, SpecError
+from nestgen.inference import backends
 from nestgen.inference.agreement import disagreement, rounding
 from nestgen.inference.backend import Backend, Case, Ready
 from nestgen.inference.backends import BACKENDS, find_backends, missing_backends
@@ -301,15 +302,16 @@ def test_a_network_that_does_not_pad_takes_its_multiples_alone() -> None:
 
 def test_a_backend_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     away = Backend(broken, missing=lambda device: "it is away")
-    monkeypatch.setitem(BACKENDS, "away", away)
-    assert missing_backends(CPU)["away"] == "it is away"
+    few = {"eager": BACKENDS["eager"], "away": away}
+    monkeypatch.setattr(backends, "BACKENDS", few)
+    assert missing_backends(CPU) == {"away": "it is away"}
     with pytest.raises(SettingsError, match="away cannot be used, it is away"):
         find_backends(["eager", "away"], CPU)
 
 
 def smallest(name: str) -> Comparison:
     model = build(NestSpec(depth=1, widths=2, in_channels=1)).eval()
-    return bench(model, sizes=[(8,), (5, 7)], backends=["eager", name], rounds=1)
+    return bench(model, sizes=[(5, 7)], backends=["eager", name], rounds=1)
 
 
 @pytest.mark.parametrize("name", [name for name in BACKENDS if name != "eager"])
@@ -319,7 +321,7 @@ def test_each_backend_gives_what_eager_gives(name: str) -> None:
         pytest.skip(f"{name}: {reason}")
     found = smallest(name)
     assert found.left_out == ()
-    assert [row.backend for row in found.rows] == ["eager", name] * 2
+    assert [row.backend for row in found.rows] == ["eager", name]
 
 
 def comparison() -> Comparison:
