@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from nestgen.inference.predict import predict as predict
     from nestgen.inspection.report import inspect as inspect
     from nestgen.surgery.cut import prune as prune
+    from nestgen.surgery.gradients import gradients as gradients
+    from nestgen.surgery.gradients import module_gradients as module_gradients
     from nestgen.surgery.transfer import transfer as transfer
     from nestgen.training.loop import train as train
 
@@ -40,9 +42,11 @@ _HOMES = {
     "bench": "nestgen.inference.bench",
     "build": "nestgen.codegen.load",
     "draw": "nestgen.drawing",
+    "gradients": "nestgen.surgery.gradients",
     "import_weights": "nestgen.foreign.take",
     "inspect": "nestgen.inspection.report",
     "load": "nestgen.checkpoint",
+    "module_gradients": "nestgen.surgery.gradients",
     "predict": "nestgen.inference.predict",
     "prune": "nestgen.surgery.cut",
     "save": "nestgen.checkpoint",
@@ -61,9 +65,11 @@ __all__ = [
     "bench",
     "build",
     "draw",
+    "gradients",
     "import_weights",
     "inspect",
     "load",
+    "module_gradients",
     "predict",
     "prune",
     "register",

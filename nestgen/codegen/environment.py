@@ -16,6 +16,7 @@ import jinja2
 from nestgen.codegen.expressions import (
     Code,
     assign,
+    condition,
     expression,
     identifier,
     literal,
@@ -43,6 +44,7 @@ def environment() -> jinja2.Environment:
         autoescape=False,
     )
     made.filters.update(id=identifier, py=literal, text=text, expr=expression)
+    made.filters.update(condition=condition)
     made.globals.update(assign=assign)
     return made
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import keyword
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from nestgen.errors import SpecError
 
 WIDTH = 88
+
+
+_OF_CONDITIONS = (
+    *(ast.Expression, ast.Compare, ast.BinOp, ast.BoolOp, ast.UnaryOp),
+    *(ast.Name, ast.Load),
+    *(ast.operator, ast.cmpop, ast.boolop, ast.unaryop),
+)
 
 
 class Code(str):
@@ -26,7 +35,7 @@ class Call:
     'nn.Conv2d(channels, 1, kernel_size=(1, 3))'
     """
 
-    function: str
+    function: str | Path
     arguments: tuple[Expression, ...] = ()
     keywords: tuple[tuple[str, Expression], ...] = ()
 
@@ -41,11 +50,30 @@ class Times:
 
 @dataclass(frozen=True)
 class Infix:
-    """Two names with `+` or `*` between them."""
+    """Two names or numbers with a sign between them."""
 
-    left: str
-    sign: Literal["+", "*"]
-    right: str
+    left: str | bool | int | float
+    sign: Literal["+", "-", "*", "/", "//", "%"]
+    right: str | bool | int | float
+
+
+@dataclass(frozen=True)
+class Item:
+    """`value[index]`."""
+
+    value: Expression
+    index: int
+
+
+@dataclass(frozen=True)
+class Path:
+    """A name and the names of what is inside, where each may be any plain text.
+
+    >>> str(expression(Path(("self", "block", "0", "conv"))))
+    'self.block["0"].conv'
+    """
+
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -56,7 +84,18 @@ class Text:
 
 
 Expression = (
-    Call | Times | Infix | Text | str | bool | int | float | tuple["Expression", ...]
+    Call
+    | Times
+    | Infix
+    | Item
+    | Path
+    | Text
+    | str
+    | bool
+    | int
+    | float
+    | None
+    | tuple["Expression", ...]
 )
 
 
@@ -70,9 +109,18 @@ def identifier(value: object) -> Code:
     nestgen.errors.SpecError: 'x; import os' is no Python name
     """
     name = str(value)
-    if not (name.isascii() and name.isidentifier()) or keyword.iskeyword(name):
+    if not is_name(name):
         raise SpecError(f"{value!a} is no Python name")
     return Code(name)
+
+
+def is_name(text: str) -> bool:
+    """Whether a text is a Python name in plain letters.
+
+    >>> is_name("x0_1"), is_name("0"), is_name("class")
+    (True, False, False)
+    """
+    return text.isascii() and text.isidentifier() and not keyword.iskeyword(text)
 
 
 def literal(value: object) -> Code:
@@ -83,6 +131,8 @@ def literal(value: object) -> Code:
     """
     if type(value) not in (bool, int, float):
         raise SpecError(f"{value!a} is no number")
+    if isinstance(value, float) and not math.isfinite(value):
+        return Code(f'float("{value}")')
     return Code(repr(value))
 
 
@@ -99,6 +149,33 @@ def text(value: object) -> Code:
     return Code(line)
 
 
+def condition(value: object) -> Code:
+    """A comparison of numbers, with names for those that are sides.
+
+    >>> condition("x_2 == 2*(x_2//2)")
+    'x_2 == 2 * (x_2 // 2)'
+    >>> condition("open('a')")
+    Traceback (most recent call last):
+    nestgen.errors.SpecError: "open('a')" is no condition on sizes
+    """
+    try:
+        tree = ast.parse(str(value), mode="eval")
+    except SyntaxError:
+        tree = None
+    if tree is None or not all(map(_of_condition, ast.walk(tree))):
+        raise SpecError(f"{value!a} is no condition on sizes")
+    return Code(ast.unparse(tree))
+
+
+def _of_condition(node: ast.AST) -> bool:
+    """Whether it is arithmetic; nothing but `max` and `min` is called."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id in ("max", "min")
+    if isinstance(node, ast.Constant):
+        return type(node.value) in (bool, int, float)
+    return isinstance(node, _OF_CONDITIONS)
+
+
 def expression(value: Expression) -> Code:
     """An expression on one line.
 
@@ -106,21 +183,27 @@ def expression(value: Expression) -> Code:
     'self.up(x1_0)'
     """
     if isinstance(value, Call):
-        return Code(f"{_dotted(value.function)}({', '.join(_parts(value))})")
+        return Code(f"{_called(value)}({', '.join(_parts(value))})")
+    if isinstance(value, Path):
+        return Code("".join(_inside(value)))
+    if isinstance(value, Item):
+        return Code(f"{expression(value.value)}[{literal(value.index)}]")
     if isinstance(value, Times):
         return Code(f"{literal(value.factor)} * {identifier(value.name)}")
     if isinstance(value, Infix):
-        return Code(f"{_dotted(value.left)} {value.sign} {_dotted(value.right)}")
+        return Code(f"{expression(value.left)} {value.sign} {expression(value.right)}")
     if isinstance(value, Text):
         return _string(value)
     if isinstance(value, tuple):
         inside = ", ".join(map(expression, value))
         return Code(f"({inside},)" if len(value) == 1 else f"({inside})")
+    if value is None:
+        return Code("None")
     return _dotted(value) if isinstance(value, str) else literal(value)
 
 
 def assign(
-    targets: Sequence[str],
+    targets: Sequence[str | Path],
     value: Expression,
     indent: int,
     note: str = "",
@@ -135,24 +218,42 @@ def assign(
     >>> assign(["x1_0"], Call("self.encoder", ("x",)), 4, unpack=True)
     '[x1_0] = self.encoder(x)'
     """
-    left = ", ".join(_dotted(target) for target in targets)
+    left = ", ".join(expression(target) for target in targets)
     left = f"[{left}]" if unpack and len(targets) == 1 else left
     comment = f"  # {text(note)}" if note else ""
     return Code(_broken(f"{left} = ", value, indent, comment))
 
 
 def _broken(before: str, value: Expression, indent: int, after: str) -> str:
-    """`value` between `before` and `after`, the arguments of a call on lines of their
-    own where one line is too long."""
+    """`value` between `before` and `after`, what it holds on lines of its own where one
+    line is too long."""
     line = f"{before}{expression(value)}{after}"
-    if indent + len(line) <= WIDTH or not isinstance(value, Call):
+    if indent + len(line) <= WIDTH or not isinstance(value, (Call, tuple)):
         return line
     pad = " " * indent
-    inside = [("", argument) for argument in value.arguments]
-    inside += [(f"{identifier(name)}=", argument) for name, argument in value.keywords]
-    lines = [_broken(name, argument, indent + 4, ",") for name, argument in inside]
+    called = _called(value) if isinstance(value, Call) else ""
+    lines = [_broken(name, item, indent + 4, ",") for name, item in _held(value)]
     body = "".join(f"{pad}    {line}\n" for line in lines)
-    return f"{before}{_dotted(value.function)}(\n{body}{pad}){after}"
+    return f"{before}{called}(\n{body}{pad}){after}"
+
+
+def _held(value: Call | tuple[Expression, ...]) -> Iterator[tuple[str, Expression]]:
+    """What a call or a tuple holds, each with what stands before it."""
+    items = value if isinstance(value, tuple) else value.arguments
+    yield from (("", item) for item in items)
+    if isinstance(value, Call):
+        yield from ((f"{identifier(name)}=", item) for name, item in value.keywords)
+
+
+def _called(call: Call) -> Code:
+    return expression(call.function)
+
+
+def _inside(path: Path) -> Iterator[str]:
+    """The names of a path: the first, then each as an attribute or an item."""
+    yield identifier(path.names[0])
+    for name in path.names[1:]:
+        yield f".{identifier(name)}" if is_name(name) else f"[{_string(Text(name))}]"
 
 
 def _parts(call: Call) -> list[str]:

@@ -54,11 +54,20 @@ def blank(spec: NestSpec) -> nn.Module:
 @cache
 def load_class(spec: NestSpec) -> type[nn.Module]:
     """The class in `source(spec)`; tracebacks and `inspect.getsource` show its text."""
-    text = source(spec)
-    module = _execute(text, f"{spec.stem}_{hashlib.sha256(text.encode()).hexdigest()}")
-    loaded: type[nn.Module] = getattr(module, spec.class_name)
+    loaded = class_of(source(spec), spec.class_name, spec.stem)
     loaded.spec = spec  # type: ignore[attr-defined]
     return loaded
+
+
+def class_of(text: str, class_name: str, stem: str) -> type[nn.Module]:
+    """The class that a text defines; tracebacks show the text, under a name of `stem`.
+
+    >>> class_of("class One: pass", "One", "one").__module__[:21]
+    'nestgen_generated_one'
+    """
+    module = _execute(text, f"{stem}_{hashlib.sha256(text.encode()).hexdigest()}")
+    found: type[nn.Module] = getattr(module, class_name)
+    return found
 
 
 def spec_of(model: nn.Module) -> NestSpec:

@@ -117,14 +117,14 @@ def _compare_bits(head: Tensor, cut: Tensor, what: str, level: int, x: Tensor) -
             f"{where}: {cut.dtype} {list(cut.shape)}, not {head.dtype} "
             f"{list(head.shape)}"
         )
-    if not torch.equal(_bits(head), _bits(cut)):
+    if not torch.equal(bits(head), bits(cut)):
         most = (head.double() - cut.double()).abs().max().item()
         raise CutError(f"{where} by up to {most:.3g} on an input {list(x.shape)}")
 
 
-def _bits(logits: Tensor) -> Tensor:
+def bits(logits: Tensor) -> Tensor:
     """The bytes, so that a NaN is equal to itself."""
-    return logits.contiguous().view(torch.uint8)
+    return logits.contiguous().reshape(-1).view(torch.uint8)
 
 
 def _measure(network: nn.Module, spec: NestSpec, size: tuple[int, ...]) -> Measure:

@@ -51,6 +51,7 @@ def loaded(code: str, folder: Path, **variables: str) -> set[str]:
         "import --help",
         "bench --help",
         "transfer --help",
+        "gradients --help",
         "build --depth 5 --dense",
         "build --json --family unet",
         "build --encoder resnet34",
