@@ -102,7 +102,12 @@ class LeftOut:
 
     def to_plain(self) -> dict[str, Any]:
         """The fields as JSON types."""
-        return {**asdict(self), "setting": self.setting.to_plain()}
+        return {
+            "network": self.network,
+            "backend": self.backend,
+            **self.setting.to_plain(),
+            "reason": self.reason,
+        }
 
 
 @dataclass(frozen=True)

@@ -356,7 +356,16 @@ def test_the_comparison_is_plain() -> None:
         "speedups": {"L2": {"median": 2.0, "low": 1, "high": 2}},
         "peak_bytes": None,
     }
-    assert plain["left_out"][0]["reason"] == "takes none"
+    assert plain["left_out"] == [
+        {
+            "network": "L1",
+            "backend": "two",
+            "size": [8, 12],
+            "batch_size": 2,
+            "dtype": "float16",
+            "reason": "takes none",
+        }
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
@@ -369,6 +378,12 @@ def test_the_plot_is_a_picture(tmp_path: Path, suffix: str) -> None:
     again = tmp_path / f"again{suffix}"
     plot_comparison(comparison(), again)
     assert path.read_bytes() == again.read_bytes()
+
+
+def test_the_plot_of_nothing_is_a_picture_too(tmp_path: Path) -> None:
+    nothing = Comparison((), comparison().left_out, 20, 2, "cpu", True)
+    plot_comparison(nothing, tmp_path / "bench.svg")
+    assert (tmp_path / "bench.svg").exists()
 
 
 def test_the_plot_refuses_other_files(tmp_path: Path) -> None:
