@@ -44,7 +44,16 @@ FLOORS = [
 ]
 """From the top. On one floor, files of one folder may import one another."""
 
-TORCH_FREE = {"errors", "files", "units", "arch", "codegen", "drawing", "imaging"}
+TORCH_FREE = {
+    "errors",
+    "files",
+    "units",
+    "machine",
+    "arch",
+    "codegen",
+    "drawing",
+    "imaging",
+}
 TORCH_INSIDE = {
     f"nestgen.codegen.{n}" for n in ("load", "timm_encoder", "timm_weights")
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from statistics import median
 from typing import Any
 
 import torch
@@ -213,19 +215,20 @@ def measure_levels(
 
     scores = scores_on(pairs)
     reported = scores if held_out is None else scores_on(held_out)
-    alone = [_alone(model, group) for group in groups]
-    seconds = time_in_turn(dict(enumerate(alone)), x, rounds, progress)
+    alone = {group: _alone(model, group) for group in groups}
+    runs = {group: partial(network, x) for group, network in alone.items()}
+    seconds = time_in_turn(runs, rounds, device=device, progress=progress)
     levels = [
         Level(
             group,
             reported[heads_name(group)],
             graph_cost(graph.cut(group), size),
-            seconds[place],
-            peak_bytes(alone[place], x),
+            median(seconds[group]),
+            peak_bytes(alone[group], x),
             batch_size,
             count_windows(whole, seen),
         )
-        for place, group in enumerate(groups)
+        for group in groups
     ]
     levels.sort(key=lambda level: (level.cost.macs, level.cost.parameters))
     allowed = _allowed(levels, groups_of(spec.heads, rule.mode), rule)
