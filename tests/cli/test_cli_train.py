@@ -219,6 +219,12 @@ def test_prune_auto_chooses_as_levels_does(model: Path, data: Path) -> None:
     assert told[-1].startswith("on 4 images by which nothing was chosen, L1: Dice of ")
     assert model.with_name("model-L1.pt").exists()
     assert "auto chooses by --data" in refused(run("prune", model, "--level", "auto"))
+    for word in (["--margin", 0.02], ["--report", data / "val"], ["--max-ms", 1]):
+        error = refused(run("prune", model, "--level", 1, *word))
+        assert "auto chooses by --data" in error
+    theirs = ["--module", "torch.nn:Identity", "--example", "1,1", "--keep", "output"]
+    error = refused(run("prune", *theirs, "--margin", 0.02))
+    assert "--module goes with --keep, not MODEL" in error
     assert "auto chooses by --data" in refused(
         run("prune", model, "--level", 1, *words)
     )
