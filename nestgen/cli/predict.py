@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from nestgen.arch.choices import Mode
 from nestgen.cli.device import device_option, load_on
+from nestgen.cli.options import words_of
 from nestgen.cli.window import window_for, window_option
 
 if TYPE_CHECKING:
@@ -24,6 +26,13 @@ Targets = dict[str, Path]
 @click.argument("images")
 @click.option("-o", "--output", required=True, metavar="MASKS", help="Their folder.")
 @click.option("--level", type=int, metavar="K", help="Cut the network there first.")
+@click.option(
+    "--mode",
+    type=words_of(Mode),
+    default="fast",
+    show_default=True,
+    help="One head, or the mean of all.",
+)
 @click.option("--probabilities", is_flag=True, help="Write them too, as floats.")
 @click.option("--overlay", is_flag=True, help="Draw contours: overlays/NAME.png too.")
 @window_option
@@ -37,6 +46,7 @@ def command(
     images: str,
     output: str,
     level: int | None,
+    mode: Mode,
     probabilities: bool,
     overlay: bool,
     window: tuple[int, ...] | None,
@@ -52,6 +62,9 @@ def command(
     half. A file that cannot be used is named and left out; the exit status is then 1,
     or 2 where no image is left.
 
+    --mode accurate takes the mean of the probabilities of all heads, with --level K of
+    those up to K.
+
     Example: nestgen predict run/model-L2.pt IMAGES -o MASKS
     """
     from nestgen.codegen.load import spec_of
@@ -61,14 +74,17 @@ def command(
     paths = expand_inputs(images)
     network = load_on(model, device)
     if level is not None:
-        network = prune(network, level)
+        heads = spec_of(network).heads
+        lower = [head for head in heads if head < level] if mode == "accurate" else []
+        network = prune(network, [*lower, level])
     deep = spec_of(network).dims == 3
     jobs = {
         path: _targets(path, Path(output), deep, probabilities, overlay)
         for path in paths
     }
     _refuse(Path(output), jobs, force)
-    written, skipped = _predict_each(network, jobs, window_for(network, window))
+    seen = window_for(network, window)
+    written, skipped = _predict_each(network, jobs, seen, mode)
     if as_json:
         files = [str(path) for targets in written for path in targets.values()]
         click.echo(json.dumps({"written": files, "skipped": skipped}, indent=2))
@@ -119,7 +135,7 @@ def _all(jobs: Iterable[Targets]) -> list[Path]:
 
 
 def _predict_each(
-    model: nn.Module, jobs: Mapping[Path, Targets], window: tuple[int, ...]
+    model: nn.Module, jobs: Mapping[Path, Targets], window: tuple[int, ...], mode: Mode
 ) -> tuple[list[Targets], dict[str, str]]:
     """What was written, and the reason for each file that was left out."""
     from nestgen.cli.progress import live_bar
@@ -130,7 +146,7 @@ def _predict_each(
     with live_bar() as bar:
         for image, targets in bar.track(jobs.items(), description="predicting"):
             try:
-                _write(model, image, targets, window)
+                _write(model, image, targets, window, mode)
             except DataError as error:
                 bar.console.out(f"nestgen: {error}")  # click would write into the bar
                 skipped[str(image)] = str(error).removeprefix(f"{image}: ")
@@ -140,7 +156,11 @@ def _predict_each(
 
 
 def _write(
-    model: nn.Module, image: Path, targets: Targets, window: tuple[int, ...]
+    model: nn.Module,
+    image: Path,
+    targets: Targets,
+    window: tuple[int, ...],
+    mode: Mode,
 ) -> None:
     """The mask comes last: where it is, the others are."""
     from nestgen.imaging.masks import write_mask
@@ -150,7 +170,7 @@ def _write(
         write_probabilities,
     )
 
-    found = predict_file(model, image, window)
+    found = predict_file(model, image, window, mode)
     if "overlay" in targets:
         write_overlay(targets["overlay"], image, found.labels)
     if "probabilities" in targets:
