@@ -1,4 +1,4 @@
-"""`levels`: every node is computed once, when its level is asked for, and not before."""
+"""`levels`: every node is computed once, when its level is asked for."""
 
 from __future__ import annotations
 
