@@ -27,6 +27,7 @@ COMMANDS = [
     "levels",
     "prune",
     "transfer",
+    "calibrate",
     "predict",
     "demo",
 ]

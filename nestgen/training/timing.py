@@ -6,7 +6,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,27 +15,31 @@ from torch.utils._pytree import tree_leaves
 
 WARM_UP = 2
 
+Name = TypeVar("Name")
+Pass = Callable[[Tensor], object]
+"""One forward pass."""
+
 
 def time_in_turn(
-    models: Mapping[int, nn.Module],
+    passes: Mapping[Name, Pass],
     x: Tensor,
     rounds: int,
     progress: Callable[[int], object] = lambda runs: None,
-) -> dict[int, float]:
-    """The median seconds of a forward pass of each of `models` on `x`.
+) -> dict[Name, float]:
+    """The median seconds of each of `passes`, networks or what runs them, on `x`.
 
-    Each round runs every network once, so that a slow moment of the machine falls on
-    all of them; the first two rounds are not counted.
+    Each round runs every one once, so that a slow moment of the machine falls on all of
+    them; the first two rounds are not counted.
     """
-    seconds: dict[int, list[float]] = {level: [] for level in models}
+    seconds: dict[Name, list[float]] = {name: [] for name in passes}
     with torch.inference_mode():
         for turn in range(WARM_UP + rounds):
-            for level, model in models.items():
-                taken = _seconds(model, x)
+            for name, run in passes.items():
+                taken = _seconds(run, x)
                 if turn >= WARM_UP:
-                    seconds[level].append(taken)
+                    seconds[name].append(taken)
                 progress(1)
-    return {level: median(taken) for level, taken in seconds.items()}
+    return {name: median(taken) for name, taken in seconds.items()}
 
 
 def peak_bytes(model: nn.Module, x: Tensor) -> int:
@@ -54,15 +58,16 @@ def peak_bytes(model: nn.Module, x: Tensor) -> int:
     return counter.peak
 
 
-def _seconds(model: nn.Module, x: Tensor) -> float:
-    _wait(x.device)
+def _seconds(run: Pass, x: Tensor) -> float:
+    wait(x.device)
     began = time.perf_counter()
-    model(x)
-    _wait(x.device)
+    run(x)
+    wait(x.device)
     return time.perf_counter() - began
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Return when all that was asked of `device` is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
