@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--data", required=True, metavar="DIR", help="images/ and masks/.")
 @click.option("--val-fraction", type=float, help="Of DIR, as train split it.")
 @click.option("--loss", type=float, default=0.01, show_default=True, help="Of IoU.")
-@click.option("--confidence", type=float, default=0.95, show_default=True)
+@click.option("--confidence", type=float, default=0.9, show_default=True)
 @click.option("--report", metavar="DIR", help="Images kept apart, to measure it on.")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @window_option

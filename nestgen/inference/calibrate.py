@@ -42,7 +42,7 @@ def calibrate(
     pairs: Sequence[Pair],
     *,
     loss: float = 0.01,
-    confidence: float = 0.95,
+    confidence: float = 0.9,
     window: tuple[int, ...] | None = None,
     progress: Callable[[int], object] = lambda images: None,
 ) -> Calibration:

@@ -1,0 +1,145 @@
+"""Networks that stop per image, held against every fixed level and against an oracle.
+
+    python benchmarks/anytime.py --runs RUNS --data DATA [--loss 0.01]
+
+RUNS has a folder for each trained network with its `model.pt`, DATA the folders `val`,
+which no network was trained on and on which each is calibrated, and `test`, on which
+all is measured. Times are of batches; all ways take turns, so that they can be compared
+with each other on a busy machine too. Written are the results and a plot of the means.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import runpy
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+
+from nestgen.checkpoint import load
+from nestgen.cli.tables import scaled, show_table
+from nestgen.files import write_whole
+from nestgen.imaging.pairs import Pair, find_pairs
+from nestgen.inference.calibrate import best, candidates
+from nestgen.inference.look import look
+from nestgen.inference.plot import plot_ways
+from nestgen.inference.tradeoff import Way, compare_ways
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ["numpy", "torch"]
+machine = runpy.run_path(str(Path(__file__).with_name("startup.py")))["machine"]
+
+
+def measure(
+    model: Path,
+    val: Sequence[Pair],
+    test: Sequence[Pair],
+    options: argparse.Namespace,
+) -> tuple[dict[str, Any], list[Way]]:
+    """One network: its rule from `val`, and all ways on `test`."""
+    network = load(model)
+    found = candidates(look(network, val), network, options.loss, options.confidence)
+    rule = best(found)
+    ways = compare_ways(network, test, look(network, test), rule, rounds=options.rounds)
+    lost = next(way.loss for way in ways if way.name == "rule")
+    told = {
+        "run": model.parent.name,
+        "signals": {
+            name: {"macs_on_val": round(one.macs), "iou_on_val": round(one.iou, 4)}
+            for name, one in found.items()
+            if one.calibration.threshold is not None
+        },
+        "signal": rule.signal,
+        "threshold": rule.threshold,
+        "loss_on_test": round(lost, 5),
+        "held": lost <= options.loss,
+        "ways": [rounded(way) for way in ways],
+    }
+    return told, ways
+
+
+def rounded(way: Way) -> dict[str, Any]:
+    digits = {"iou": 4, "loss": 4, "macs": 0, "milliseconds": 3}
+    plain = way.to_plain()
+    return {**plain, **{name: round(plain[name], n) for name, n in digits.items()}}
+
+
+def averaged(runs: Sequence[Sequence[Way]]) -> list[Way]:
+    """For each way the means over the networks; of `stopped` the sums."""
+    return [
+        Way(
+            name=same[0].name,
+            iou=mean(way.iou for way in same),
+            loss=mean(way.loss for way in same),
+            macs=mean(way.macs for way in same),
+            milliseconds=mean(way.milliseconds for way in same),
+            stopped={k: sum(w.stopped[k] for w in same) for k in same[0].stopped},
+        )
+        for same in zip(*runs, strict=True)
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Measure networks that stop early.")
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--loss", type=float, default=0.01, help="of IoU, at most")
+    parser.add_argument("--confidence", type=float, default=0.9)
+    parser.add_argument("--rounds", type=int, default=3, help="of times, after two")
+    parser.add_argument(
+        "--output", type=Path, default=RESULTS / "anytime-nuclei96.json"
+    )
+    options = parser.parse_args(arguments)
+    models = sorted(options.runs.glob("*/model.pt"))
+    val, test = find_pairs(options.data / "val"), find_pairs(options.data / "test")
+    before = machine(PACKAGES)
+    seeds, all_ways = [], []
+    for model in models:
+        told, ways = measure(model, val, test, options)
+        seeds.append(told)
+        all_ways.append(ways)
+        print(
+            told["run"], told["signal"], told["loss_on_test"], told["held"], flush=True
+        )
+    means = averaged(all_ways)
+    held = sum(told["held"] for told in seeds)
+    report = {
+        "command": "python benchmarks/anytime.py --runs RUNS --data DATA "
+        f"--loss {options.loss:g} --confidence {options.confidence:g} "
+        f"--rounds {options.rounds}",
+        "machine": {**before, "threads": torch.get_num_threads()},
+        "images": {"val": len(val), "test": len(test)},
+        "loss": options.loss,
+        "confidence": options.confidence,
+        "held": held,
+        "networks": len(seeds),
+        "means": [rounded(way) for way in means],
+        "runs": seeds,
+    }
+    write_whole(options.output, json.dumps(report, indent=2) + "\n")
+    title = (
+        f"{len(seeds)} networks, {len(test)} test images; the promise held for {held}"
+    )
+    plot_ways(means, options.output.with_suffix(".png"), title, options.loss)
+    show_table(
+        ["", "IoU", "lost", "MACs", "ms"],
+        [
+            [
+                way.name,
+                f"{way.iou:.4f}",
+                f"{way.loss:+.4f}",
+                scaled(way.macs),
+                f"{way.milliseconds:.2f}",
+            ]
+            for way in means
+        ],
+        title=title,
+    )
+
+
+if __name__ == "__main__":
+    main()
