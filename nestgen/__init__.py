@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from nestgen.drawing import draw as draw
     from nestgen.errors import NestgenError as NestgenError
     from nestgen.foreign.take import import_weights as import_weights
+    from nestgen.inference.calibrate import calibrate as calibrate
+    from nestgen.inference.growing import predict_anytime as predict_anytime
     from nestgen.inference.predict import predict as predict
     from nestgen.inspection.report import inspect as inspect
     from nestgen.surgery.cut import prune as prune
@@ -37,11 +39,13 @@ _HOMES = {
     "NestgenError": "nestgen.errors",
     "alt_text": "nestgen.drawing",
     "build": "nestgen.codegen.load",
+    "calibrate": "nestgen.inference.calibrate",
     "draw": "nestgen.drawing",
     "import_weights": "nestgen.foreign.take",
     "inspect": "nestgen.inspection.report",
     "load": "nestgen.checkpoint",
     "predict": "nestgen.inference.predict",
+    "predict_anytime": "nestgen.inference.growing",
     "prune": "nestgen.surgery.cut",
     "save": "nestgen.checkpoint",
     "register": "nestgen.arch.families",
@@ -57,11 +61,13 @@ __all__ = [
     "NestgenError",
     "alt_text",
     "build",
+    "calibrate",
     "draw",
     "import_weights",
     "inspect",
     "load",
     "predict",
+    "predict_anytime",
     "prune",
     "register",
     "save",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,11 @@ def told(levels: list[int]) -> anytime.Enough:
         return done
 
     return enough
+
+
+def once(level: int, x: Tensor) -> anytime.Enough:
+    """As `told`, of a batch of one."""
+    return told([level])
 
 
 @pytest.mark.parametrize("levels", [[3, 1, 2, 1, 3], [1] * 5, [3] * 5, [2, 2, 2, 1, 1]])
@@ -153,8 +159,7 @@ def test_predictions_are_those_of_the_levels(network: Network) -> None:
     found = predict_anytime(model, images)
     assert {grown.level for grown in found} == {1, 2}
     for image, grown in zip(images, found, strict=True):
-        stop = told([grown.level])
-        (alone,) = grow_images(model, [image], lambda x, stop=stop: stop)
+        (alone,) = grow_images(model, [image], partial(once, grown.level))
         np.testing.assert_allclose(
             grown.probabilities, alone.probabilities, rtol=0, atol=1e-5
         )
@@ -192,7 +197,7 @@ def test_a_budget_is_kept(
     for k in THREE.heads:
         child = model.get_submodule(f"x0_{k}")
         child.register_forward_hook(
-            lambda *_, k=k: clock.__setitem__(0, clock[0] + k) or None  # type: ignore[func-returns-value]
+            lambda *_, k=k: clock.__setitem__(0, clock[0] + k) or None
         )
     budget = Budget(model, left)
     for _ in range(2):
@@ -206,7 +211,7 @@ def test_steps_are_timed_level_by_level(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     for k in THREE.heads:
         model.get_submodule(f"x0_{k}").register_forward_hook(
-            lambda *_, k=k: clock.__setitem__(0, clock[0] + 2.0**k) or None  # type: ignore[func-returns-value]
+            lambda *_, k=k: clock.__setitem__(0, clock[0] + 2.0**k) or None
         )
     with torch.inference_mode():
         assert anytime.step_seconds(model, torch.zeros(1, 3, 8, 8)) == [2.0, 4.0, 8.0]
@@ -242,7 +247,6 @@ def test_a_calibration_is_part_of_a_checkpoint(
         {"weights": {"L1": [1.0]}},
         {"weights": {"L2": [0.0, 1.0]}},
         {"weights": {"L1": [0.0, "x"]}},
-        {"weights": {}},
         {"weights": 3},
         {"threshold": float("nan")},
         {"threshold": "low"},
