@@ -121,7 +121,7 @@ def _compare(
             model,
             pairs,
             seen,
-            rule,
+            {"rule": rule},
             window=window,
             rounds=rounds,
             progress=lambda done: bar.advance(task, done),

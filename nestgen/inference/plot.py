@@ -8,25 +8,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from nestgen.files import write_whole
-from nestgen.inference.tradeoff import Way
+from nestgen.inference.tradeoff import Kind, Way
 from nestgen.training.plot import INK, KEPT, OTHER, check_suffix
 
-LOOKS: dict[str, dict[str, Any]] = {
+LOOKS: dict[Kind, dict[str, Any]] = {
     "rule": {"color": KEPT, "marker": "D", "weight": "bold", "place": (8, -14)},
     "oracle": {"color": INK, "marker": "*", "weight": "normal", "place": (-12, 10)},
-}
-FIXED: dict[str, Any] = {
-    "color": OTHER,
-    "marker": "o",
-    "weight": "normal",
-    "place": (-7, 9),
+    "fixed": {"color": OTHER, "marker": "o", "weight": "normal", "place": (-7, 9)},
 }
 
 
 def plot_ways(
     ways: Sequence[Way], path: str | os.PathLike[str], title: str, loss: float
 ) -> None:
-    """Draw IoU against MACs and against time; below the dashed line is more lost than
+    """Draw IoU against MACs and against time; below the dashed line, more is lost than
     `loss` against the last level.
 
     `path` ends in .png, .svg or .pdf.
@@ -61,10 +56,11 @@ def plot_ways(
 
 def _panel(axes: Any, ways: Sequence[Way], xs: Sequence[float], allowed: float) -> None:
     axes.axhline(allowed, color=OTHER, linewidth=0.8, linestyle=(0, (4, 4)), zorder=0)
-    fixed = [(x, way.iou) for x, way in zip(xs, ways, strict=True) if way.fixed]
-    axes.plot(*zip(*fixed, strict=True), color="#CCCCCC", zorder=1)
+    for kind, colour in (("fixed", "#CCCCCC"), ("rule", "#A9CFE5")):
+        line = [(x, w.iou) for x, w in zip(xs, ways, strict=True) if w.kind == kind]
+        axes.plot(*zip(*line, strict=True), color=colour, zorder=1)
     for x, way in zip(xs, ways, strict=True):
-        look = LOOKS.get(way.name, FIXED)
+        look = LOOKS[way.kind]
         axes.plot(x, way.iou, look["marker"], color=look["color"], markersize=9)
         axes.annotate(
             way.name,

@@ -1,11 +1,11 @@
-"""What quality costs: every fixed level, a rule and an oracle on the same images."""
+"""What quality costs: every fixed level, rules and an oracle on the same images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,14 +24,17 @@ from nestgen.training.data import Whole, whole_images
 from nestgen.training.timing import Pass, time_in_turn
 from nestgen.training.window import window_of
 
+Kind = Literal["fixed", "rule", "oracle"]
+
 
 @dataclass(frozen=True)
 class Way:
     """One way to decide how far to go, on a set of images.
 
     Attributes:
-        name: "L1", that level's cut; "rule"; "oracle", which stops each image at the
+        name: "L1", that level's cut; of a rule; "oracle", which stops each image at the
             smallest level whose IoU is not below the last level's.
+        kind: "fixed", "rule" or "oracle".
         iou: the mean over the images.
         loss: the last level's mean IoU minus this.
         macs: multiply-accumulates of an image, on average.
@@ -40,16 +43,12 @@ class Way:
     """
 
     name: str
+    kind: Kind
     iou: float
     loss: float
     macs: float
     milliseconds: float
     stopped: dict[str, int]
-
-    @property
-    def fixed(self) -> bool:
-        """Whether it is a level at which all images stop."""
-        return self.name not in ("rule", "oracle")
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON types."""
@@ -60,19 +59,20 @@ def compare_ways(
     model: nn.Module,
     pairs: Sequence[Pair],
     seen: Seen,
-    rule: Calibration,
+    rules: Mapping[str, Calibration],
     *,
     window: tuple[int, ...] | None = None,
     rounds: int = 5,
     progress: Callable[[int], object] = lambda images: None,
 ) -> list[Way]:
-    """Each fixed level, the rule and the oracle on `pairs`, of which `seen` is known.
+    """Each fixed level, the rules by name and the oracle on `pairs`, which are `seen`.
 
-    Timed are the networks, on batches that are on the device, and what the rule does
+    Timed are the networks, on batches that are on the device, and what a rule does
     with their logits; all ways take turns, round by round, batch by batch.
     """
     fixed = {name: np.full(len(seen), at) for at, name in enumerate(seen.levels)}
-    places = {**fixed, "rule": stops(rule, seen), "oracle": oracle(seen)}
+    ruled = {name: stops(rule, seen) for name, rule in rules.items()}
+    places = {**fixed, **ruled, "oracle": oracle(seen)}
     batches = whole_images(
         pairs,
         range(len(pairs)),
@@ -80,16 +80,18 @@ def compare_ways(
         window_of(NestGraph(spec_of(model)), window),
         AT_ONCE,
     )
-    seconds = _seconds(model, batches, rule, places["oracle"], rounds, progress)
+    seconds = _seconds(model, batches, rules, places["oracle"], rounds, progress)
     each, best = np.arange(len(seen)), float(seen.iou[:, -1].mean())
     ways = []
     for name, place in places.items():
         iou = float(seen.iou[each, place].mean())
-        macs = seen.alone if name in fixed else seen.macs
+        kind: Kind = "fixed" if name in fixed else "rule" if name in rules else "oracle"
+        macs = seen.alone if kind == "fixed" else seen.macs
         counts = np.bincount(place, minlength=len(fixed)).tolist()
         ways.append(
             Way(
                 name=name,
+                kind=kind,
                 iou=iou,
                 loss=best - iou,
                 macs=float(macs[each, place].mean()),
@@ -109,7 +111,7 @@ def oracle(seen: Seen) -> NDArray[np.int64]:
 def _seconds(
     model: nn.Module,
     batches: Iterable[Whole],
-    rule: Calibration,
+    rules: Mapping[str, Calibration],
     known: NDArray[np.int64],
     rounds: int,
     progress: Callable[[int], object],
@@ -118,13 +120,14 @@ def _seconds(
     spec = spec_of(model)
     heads = np.array(spec.heads)
     cuts = {f"L{level}": prune(model, level).eval() for level in spec.heads}
-    taken = dict.fromkeys([*cuts, "rule", "oracle"], 0.0)
+    taken = dict.fromkeys([*cuts, *rules, "oracle"], 0.0)
     with eval_mode(model), torch.inference_mode():
         for batch in batches:
             x = batch.images.to(next(model.parameters()))
             told = heads[known[list(batch.indices)]]
             passes: dict[str, Pass] = {**cuts}
-            passes["rule"] = partial(grow, model, enough=rule.enough)
+            for name, rule in rules.items():
+                passes[name] = partial(grow, model, enough=rule.enough)
             passes["oracle"] = partial(_knowing, model, told)
             for name, seconds in time_in_turn(passes, x, rounds).items():
                 taken[name] += seconds

@@ -306,10 +306,11 @@ def test_the_first_part_of_the_images_alone_chooses_what_is_tried() -> None:
     model, seen = build(THREE), drawn(np.random.default_rng(1), 90)
     order = np.random.default_rng(0).permutation(90)
     held = order[30:]
-    worse = seen.iou.copy()
-    worse[held, :-1] -= 0.2
+    iou, dice = seen.iou.copy(), seen.dice.copy()
+    iou[held, :-1] -= 0.2
+    dice[held, :-1] -= 0.2
     found = candidates(seen, model, 0.02, 0.9)
-    none = candidates(replace(seen, iou=worse), model, 0.02, 0.9)
+    none = candidates(replace(seen, iou=iou, dice=dice), model, 0.02, 0.9)
     for signal, candidate in found.items():
         assert candidate.calibration.images == 60
         assert candidate.calibration.threshold is not None
@@ -337,7 +338,10 @@ def test_the_network_and_its_calibration_say_the_same(
     seen = look(model, pairs)
     sure = -np.sort(seen.features[:, 0, 0])[len(pairs) // 2]
     rule = replace(RULE, threshold=float(sure) - 1e-6)
-    ways = {way.name: way for way in compare_ways(model, pairs, seen, rule, rounds=1)}
+    ways = {
+        way.name: way
+        for way in compare_ways(model, pairs, seen, {"rule": rule}, rounds=1)
+    }
     assert list(ways) == ["L1", "L2", "rule", "oracle"]
     place = stops(rule, seen)
     assert ways["rule"].stopped == {
