@@ -110,11 +110,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         told, ways = measure(model, val, test, options)
         seeds.append(told)
         all_ways.append(ways)
-        print(
-            told["run"], told["signal"], told["loss_on_test"], told["held"], flush=True
-        )
+        lost = {name: rule["lost_on_test"] for name, rule in told["rules"].items()}
+        print(told["run"], lost, flush=True)
     means = averaged(all_ways)
-    held = sum(told["held"] for told in seeds)
+    held = {
+        name: sum(told["rules"][name]["held"] for told in seeds)
+        for name in seeds[0]["rules"]
+    }
     report = {
         "command": "python benchmarks/anytime.py --runs RUNS --data DATA "
         f"--loss {' '.join(map(str, options.loss))} "
@@ -128,10 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "runs": seeds,
     }
     write_whole(options.output, json.dumps(report, indent=2) + "\n")
-    title = (
-        f"{len(seeds)} networks, {len(test)} test images; the promise held for {held}"
-    )
-    plot_ways(means, options.output.with_suffix(".png"), title, options.loss)
+    title = f"{len(seeds)} networks, {len(test)} test images"
+    plot_ways(means, options.output.with_suffix(".png"), title, max(options.loss))
     show_table(
         ["", "IoU", "lost", "MACs", "ms"],
         [

@@ -174,6 +174,28 @@ def test_predictions_are_those_of_the_levels(network: Network) -> None:
         predict_anytime(model, [images[0][:1]])
 
 
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_axes_and_classes_make_no_difference(
+    dims: int, classes: int, network: Network
+) -> None:
+    """An image alone, stopped at the end, has the labels that `predict` gives.
+
+    The logits have one layout here, another there: a sigmoid rounds its last bit so.
+    """
+    model: Any = network(dims=dims, classes=classes, in_channels=2)
+    image = np.random.default_rng(0).normal(size=(2, 9, 6, 5)[: dims + 1])
+    model.calibration = replace(RULE, threshold=None).to_plain()
+    (found,) = predict_anytime(model, [image.astype(np.float32)])
+    expected = predict(model, image.astype(np.float32))
+    assert found.level == 2
+    assert (found.labels == expected.labels).all()
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=1e-6)
+    model.calibration = replace(RULE, threshold=-9.0).to_plain()
+    (found,) = predict_anytime(model, [image.astype(np.float32)])
+    assert (found.level, found.labels.shape) == (1, expected.labels.shape)
+
+
 def test_what_is_larger_than_a_window_has_the_last_level(network: Network) -> None:
     model: Any = network()
     model.calibration = replace(RULE, threshold=-9.0).to_plain()
