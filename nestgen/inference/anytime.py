@@ -43,7 +43,7 @@ class Calibration:
     Attributes:
         signal: what it goes by.
         weights: by level, how its features make the signal: a constant, then one for
-            each; a level without weights is never the last.
+            each; a level without weights is never enough.
         threshold: None where nothing is certified: every image then goes to the end.
         loss: the IoU that an image loses at most against the last level, on average.
         confidence: that this is so, over the images that it was calibrated on.

@@ -19,6 +19,8 @@ from nestgen.inference.signals import FEATURES, Floats
 
 STEPS = 10
 """From the safest rule of a signal to its boldest, in equal steps of what they save."""
+WEIGHED = 1000
+"""Thresholds among which the steps are found."""
 RIDGE = 1.0
 
 
@@ -126,11 +128,12 @@ def _boldest(rule: Calibration, fitted: Seen, held: Seen, share: float) -> Candi
 
 def _thresholds(sure: Floats, macs: Floats) -> list[float]:
     """From the safest to the boldest; each step saves as much as the one before."""
-    tried = np.unique(sure[:, :-1][np.isfinite(sure[:, :-1])])[::-1]
+    known = np.unique(sure[:, :-1][np.isfinite(sure[:, :-1])])[::-1]
+    if not len(known):
+        return []
+    tried = known[np.unique(np.linspace(0, len(known) - 1, WEIGHED).astype(int))]
     each = np.arange(len(sure))
     costs = np.array([macs[each, _first(sure, value)].mean() for value in tried])
-    if not len(tried):
-        return []
     wanted = np.linspace(macs[:, -1].mean(), costs[-1], STEPS + 1)[1:]
     steps = {int((costs <= most * (1 + 1e-9)).argmax()) for most in wanted}
     return [float(tried[step]) for step in sorted(steps)]
