@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from nestgen.arch.choices import Mode
 from nestgen.arch.graph import NestGraph
 from nestgen.arch.heads import answering
+from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import spec_of
 from nestgen.errors import DataError
 from nestgen.files import write_whole
@@ -83,14 +84,10 @@ def predict(
     ((5, 7), (3, 5, 7))
     """
     spec, device = spec_of(model), next(model.parameters()).device
-    if image.ndim - 1 != spec.dims or len(image) != spec.in_channels or not image.size:
-        taken = ", ".join([str(spec.in_channels), *"DHW"[-spec.dims :]])
-        raise DataError(
-            f"an image of shape {list(image.shape)}; the network takes [{taken}]"
-        )
+    check_image(spec, image)
     graph, size = NestGraph(spec), image.shape[1:]
     seen = window_of(graph, window)
-    with _enough_memory(f"{size_text(size)} pixels on {device}"):
+    with enough_memory(f"{size_text(size)} pixels on {device}"):
         x = torch.from_numpy(pad(image, fitted_size(size, seen, graph.multiples)))[None]
         with eval_mode(model), torch.inference_mode():
             network = network_of(model, answering(spec.heads, mode))
@@ -98,6 +95,18 @@ def predict(
             logits = [y[crop(size)] for y in outputs.values()]
             labels, likely = joint_labels(logits), joint_probabilities(logits)
             return Prediction(_first(labels), _first(likely))
+
+
+def check_image(spec: NestSpec, image: NDArray[np.float32]) -> None:
+    """Raise `DataError` unless an image has the channels and axes of a network.
+
+    >>> check_image(NestSpec(), np.zeros((3, 5, 7), np.float32))
+    """
+    if image.ndim - 1 != spec.dims or len(image) != spec.in_channels or not image.size:
+        taken = ", ".join([str(spec.in_channels), *"DHW"[-spec.dims :]])
+        raise DataError(
+            f"an image of shape {list(image.shape)}; the network takes [{taken}]"
+        )
 
 
 def predict_file(
@@ -173,7 +182,7 @@ def write_overlay(
     >>> read_pixels(folder + "/b.png").shape
     (3, 5, 7)
     """
-    with _enough_memory(f"{os.fspath(image)}: {size_text(labels.shape)} pixels"):
+    with enough_memory(f"{os.fspath(image)}: {size_text(labels.shape)} pixels"):
         write_png(path, overlay(read_pixels(image), labels))
 
 
@@ -183,7 +192,7 @@ def _first(batch: Tensor) -> NDArray[Any]:
 
 
 @contextmanager
-def _enough_memory(what: str) -> Iterator[None]:
+def enough_memory(what: str) -> Iterator[None]:
     """Whatever way torch and numpy say that the memory is full is one `DataError`."""
     try:
         yield
