@@ -17,13 +17,15 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
 from nestgen.checkpoint import load
 from nestgen.cli.tables import scaled, show_table
 from nestgen.files import write_whole
 from nestgen.imaging.pairs import Pair, find_pairs
-from nestgen.inference.calibrate import best, candidates
+from nestgen.inference.calibrate import best, candidates, stops
 from nestgen.inference.look import look
 from nestgen.inference.plot import plot_ways
 from nestgen.inference.tradeoff import Way, compare_ways
@@ -62,9 +64,43 @@ def measure(
             }
             for name, rule in rules.items()
         },
+        "splits": split_anew(network, [*val, *test], len(val), options),
         "ways": [rounded(way) for way in ways],
     }
     return told, ways
+
+
+def split_anew(
+    network: nn.Module,
+    pairs: Sequence[Pair],
+    calibrating: int,
+    options: argparse.Namespace,
+) -> dict[str, dict[str, float]]:
+    """How often each promise holds where other images calibrate and others measure.
+
+    All images are drawn into two parts again and again, the first as large as the
+    validation part; the mean loss on the second says whether the promise held.
+    """
+    seen, found = look(network, pairs), {}
+    for loss in options.loss:
+        lost = []
+        for split in range(options.splits):
+            order = np.random.default_rng(split).permutation(len(seen)).tolist()
+            told, held = (
+                seen.part(order[:calibrating]),
+                seen.part(order[calibrating:]),
+            )
+            rule = best(candidates(told, network, loss, options.confidence))
+            place = stops(rule, held)
+            iou = held.iou[np.arange(len(held)), place]
+            lost.append(float((held.iou[:, -1] - iou).mean()))
+        found[f"rule {loss:g}"] = {
+            "held": sum(one <= loss for one in lost),
+            "splits": options.splits,
+            "mean_lost": round(mean(lost), 5),
+            "most_lost": round(max(lost), 5),
+        }
+    return found
 
 
 def rounded(way: Way) -> dict[str, Any]:
@@ -96,6 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     promises = [0.005, 0.01, 0.02]
     parser.add_argument("--loss", type=float, nargs="+", default=promises)
     parser.add_argument("--confidence", type=float, default=0.9)
+    parser.add_argument("--splits", type=int, default=30, help="drawn of all images")
     parser.add_argument("--rounds", type=int, default=3, help="of times, after two")
     parser.add_argument(
         "--output", type=Path, default=RESULTS / "anytime-nuclei96.json"
