@@ -1,0 +1,137 @@
+"""The grid of somebody else's network: which operations form which X[i,j]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from nestgen.arch.graph import NestGraph
+from nestgen.arch.spec import NestSpec
+from nestgen.errors import ModuleError
+from nestgen.lifting.blocks import candidates, require_concatenation
+from nestgen.lifting.carry import Twin, twin
+from nestgen.lifting.cells import Cells
+from nestgen.lifting.family import described
+from nestgen.lifting.grid import Grid, grid
+from nestgen.lifting.parts import Part, parts
+from nestgen.lifting.record import record
+from nestgen.lifting.segments import segments
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """What was found in a module.
+
+    Attributes:
+        name: of its class.
+        graph: its nodes, edges, rows, widths and heads; None if it is no nested U-Net.
+            What a block computes its spec does not say.
+        spec: of the network that nestgen writes with the same outputs, where there is
+            one; see `model`.
+        why: what is lacking, in one line; "" where nothing is.
+        parts: by their names: the nodes, `x0_1`; the edges, `x1_0 -> x0_1`; the heads.
+        outputs: the level of each output of the module; None for one that is none.
+        model: the network of `spec` with the module's weights, in eval mode.
+        difference: by how much its levels differ at most, 0.0 where all bits are equal.
+    """
+
+    name: str
+    graph: NestGraph | None
+    spec: NestSpec | None
+    why: str
+    parts: dict[str, Part]
+    outputs: dict[str, int | None]
+    model: nn.Module | None = None
+    difference: float | None = None
+
+    @property
+    def modules(self) -> dict[str, tuple[str, ...]]:
+        """The paths of the modules that are called in each part."""
+        return {name: part.modules for name, part in self.parts.items()}
+
+
+def lift(module: nn.Module, example: Tensor) -> Lifted:
+    """Find the grid of `module`, by what it does with an `example` [N, C, *sides].
+
+    Its operations are followed in eval mode; no name says anything. A node begins where
+    results of other resolutions come together, or where the encoder goes on to the next
+    row, and ends where more than one reads it. What weighs skips, adds to its own input
+    or normalises is inside of a node or an edge. The example should have sides that the
+    strides divide. `module` stays as it is.
+
+    Raises `ModuleError` for a module that does not run on the example.
+
+    >>> import torch
+    >>> from nestgen.codegen.load import build
+    >>> spec = NestSpec(depth=2, widths=2)
+    >>> lifted = lift(build(spec), torch.zeros(1, 3, 16, 16))
+    >>> lifted.spec == spec, lifted.difference
+    (True, 0.0)
+    >>> lifted.modules["x0_1"], lifted.outputs
+    (('x0_1',), {'L1': 1, 'L2': 2})
+    """
+    done = record(module, example)
+    pieces = segments(done)
+    name = type(module).__name__
+    found = grid(Cells(pieces))
+    if found is None:
+        why = "no nested U-Net: nothing that was up-sampled meets what it came of"
+        return Lifted(name, None, None, why, {}, dict.fromkeys(done.outputs))
+    try:
+        spec = described(found)
+    except ModuleError as error:
+        why = f"no nested U-Net that nestgen can describe: {error}"
+        return Lifted(name, None, None, why, {}, dict.fromkeys(done.outputs))
+    whole = parts(found)
+    try:
+        same = _same(module, example, found, whole, spec)
+    except ModuleError as error:
+        why = f"no spec: {error}"
+        return Lifted(name, NestGraph(spec), None, why, whole, found.outputs)
+    return Lifted(
+        name=name,
+        graph=NestGraph(same.spec),
+        spec=same.spec,
+        why="",
+        parts=whole,
+        outputs=found.outputs,
+        model=same.model,
+        difference=same.difference,
+    )
+
+
+def level_outputs(module: nn.Module, example: Tensor) -> dict[str, str]:
+    """The name of the output of `module` that each level is, as `{"L1": "0"}`.
+
+    Raises `ModuleError` for what is no nested U-Net.
+
+    >>> import torch
+    >>> from nestgen.codegen.load import build
+    >>> level_outputs(build(NestSpec(depth=1)), torch.zeros(1, 3, 16, 16))
+    {'L1': '0'}
+    """
+    lifted = lift(module, example)
+    if lifted.graph is None:
+        raise ModuleError(f"{lifted.name}: {lifted.why}")
+    found = ((level, name) for name, level in lifted.outputs.items() if level)
+    return {f"L{level}": name for level, name in sorted(found, reverse=True)}
+
+
+def _same(
+    module: nn.Module,
+    example: Tensor,
+    found: Grid,
+    whole: dict[str, Part],
+    spec: NestSpec,
+) -> Twin:
+    """The network that nestgen writes with the same outputs."""
+    require_concatenation(found)
+    problems = []
+    for candidate in candidates(found, whole, spec):
+        try:
+            return twin(module, example, found, candidate)
+        except ModuleError as error:
+            problems.append(str(error))
+    first, *_ = [*problems, "no block of nestgen's has the convolutions of its nodes"]
+    raise ModuleError(first)
