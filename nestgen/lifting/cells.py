@@ -21,7 +21,7 @@ class Cell:
         first: the first operation of its segment.
         numbers: of the operations of its block, with joins that do no more than bring
             its inputs together.
-        rest: of those that follow in its segment, of its head or of the way up.
+        rest: of those that follow in its segment, of its head or of its one edge.
         inputs: of the cells that it reads, in order; the image is none.
         scale: beside the image.
     """
@@ -130,12 +130,15 @@ class Cells:
     def _cut(self, segment: Segment) -> int:
         """How many operations of a node's segment are its block's.
 
-        Not those from the last convolution on, where that is the output's or leads to
-        an up-sampling with nothing between: a sub-pixel one, or one that changes the
-        channels before.
+        Not what weighs it before it is joined, and not those from the last convolution
+        on, where that is the output's or leads to an up-sampling with nothing between:
+        a sub-pixel one, or one that changes the channels before.
         """
         steps = [self.operations[n] for n in segment.numbers]
         places = [n for n, step in enumerate(steps) if convolves(step)]
+        weighs = steps[-1].name == "mul" and len(steps[-1].inputs) > 1
+        if segment.ending == "join" and weighs:
+            return len(steps) - 1
         if not places:
             return len(steps)
         last = places[-1]

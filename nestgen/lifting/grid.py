@@ -33,9 +33,11 @@ class Grid:
 
     @property
     def full_scale(self) -> bool:
-        """Whether what is joined was convolved on its way, in its own row too."""
-        skips = [edge for edge in self.edges if edge.kind == "skip"]
-        return any(map(self.convolved, skips))
+        """Whether edges span rows, or where there is no room, are convolved in one."""
+        edges = self.edges
+        if len(self.scales) > 2:
+            return any(abs(edge.source.i - edge.target.i) > 1 for edge in edges)
+        return any(edge.kind == "skip" and self.convolved(edge) for edge in edges)
 
     @property
     def edges(self) -> list[Edge]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
 from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
+from nestgen.drawing.blocks import Blocks
 from nestgen.errors import ModuleError
 from nestgen.lifting.blocks import candidates, require_concatenation
 from nestgen.lifting.carry import Twin, twin
 from nestgen.lifting.cells import Cells
 from nestgen.lifting.family import described
 from nestgen.lifting.grid import Grid, grid
+from nestgen.lifting.outline import outline
 from nestgen.lifting.parts import Part, parts
 from nestgen.lifting.record import record
 from nestgen.lifting.segments import segments
@@ -30,6 +32,7 @@ class Lifted:
         spec: of the network that nestgen writes with the same outputs, where there is
             one; see `model`.
         why: what is lacking, in one line; "" where nothing is.
+        blocks: its operations by resolution, whatever it is; `nestgen.draw` draws them.
         parts: by their names: the nodes, `x0_1`; the edges, `x1_0 -> x0_1`; the heads.
         outputs: the level of each output of the module; None for one that is none.
         model: the network of `spec` with the module's weights, in eval mode.
@@ -40,6 +43,7 @@ class Lifted:
     graph: NestGraph | None
     spec: NestSpec | None
     why: str
+    blocks: Blocks
     parts: dict[str, Part]
     outputs: dict[str, int | None]
     model: nn.Module | None = None
@@ -74,28 +78,34 @@ def lift(module: nn.Module, example: Tensor) -> Lifted:
     done = record(module, example)
     pieces = segments(done)
     name = type(module).__name__
+    plain = Lifted(
+        name=name,
+        graph=None,
+        spec=None,
+        why="no nested U-Net: nothing that was up-sampled meets what it came of",
+        blocks=outline(pieces, name),
+        parts={},
+        outputs=dict.fromkeys(done.outputs),
+    )
     found = grid(Cells(pieces))
     if found is None:
-        why = "no nested U-Net: nothing that was up-sampled meets what it came of"
-        return Lifted(name, None, None, why, {}, dict.fromkeys(done.outputs))
+        return plain
     try:
         spec = described(found)
     except ModuleError as error:
-        why = f"no nested U-Net that nestgen can describe: {error}"
-        return Lifted(name, None, None, why, {}, dict.fromkeys(done.outputs))
+        return replace(plain, why=f"no nested U-Net that a spec describes: {error}")
     whole = parts(found)
+    nested = replace(
+        plain, graph=NestGraph(spec), parts=whole, outputs=found.outputs, why=""
+    )
     try:
         same = _same(module, example, found, whole, spec)
     except ModuleError as error:
-        why = f"no spec: {error}"
-        return Lifted(name, NestGraph(spec), None, why, whole, found.outputs)
-    return Lifted(
-        name=name,
+        return replace(nested, why=f"no spec: {error}")
+    return replace(
+        nested,
         graph=NestGraph(same.spec),
         spec=same.spec,
-        why="",
-        parts=whole,
-        outputs=found.outputs,
         model=same.model,
         difference=same.difference,
     )

@@ -76,7 +76,7 @@ def _all_named(grid: Grid) -> Iterator[tuple[str, tuple[int, ...]]]:
             level = grid.level(node)
             yield f"L{level}" if level else output, way.numbers
     for edge in grid.edges:
-        ahead = grid.cells[edge.source].rest if edge.kind == "up" else ()
+        ahead = grid.cells[edge.source].rest
         name = f"{edge.source.name} -> {edge.target.name}"
         yield name, ahead + grid.way(edge).numbers
 

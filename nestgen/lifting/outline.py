@@ -1,0 +1,61 @@
+"""The outline of any network: its segments by resolution, as they are drawn."""
+
+from __future__ import annotations
+
+import math
+
+from nestgen.drawing.blocks import Block, Blocks
+from nestgen.lifting.parts import parts_of
+from nestgen.lifting.record import IMAGE
+from nestgen.lifting.segments import Segments
+
+
+def outline(pieces: Segments, title: str) -> Blocks:
+    """The segments of a network as blocks, each with its channels and its module.
+
+    >>> import torch
+    >>> from nestgen.lifting.record import record
+    >>> from nestgen.lifting.segments import segments
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.ReLU())
+    >>> outline(segments(record(net, torch.ones(1, 3, 8, 8))), "Net").blocks
+    (Block(row=0, text='4', name='0', reads=(), output=True),)
+    """
+    operations = pieces.done.operations
+    scales = sorted(
+        {segment.scale for segment in pieces.all.values()}, key=math.prod, reverse=True
+    )
+    numbers: dict[str, list[int]] = {str(first): [] for first in pieces.all}
+    firsts = {n: str(first) for first, x in pieces.all.items() for n in x.numbers}
+    for number, owner in sorted(pieces.owners.items()):
+        if owner in firsts:
+            numbers[firsts[owner]].append(number)
+    named = parts_of(pieces.done, numbers)
+    order = {first: place for place, first in enumerate(pieces.all)}
+    ends = {first for found in pieces.ends.values() for first in found}
+    sides = operations[IMAGE].shape[2:]
+    return Blocks(
+        title=title,
+        rows=tuple(
+            "x".join(str(round(a * b)) for a, b in zip(sides, scale, strict=True))
+            for scale in scales
+        ),
+        blocks=tuple(
+            Block(
+                row=scales.index(segment.scale),
+                text=str(operations[segment.numbers[-1]].shape[1]),
+                name=_called(named[str(first)].modules),
+                reads=tuple(order[n] for n in segment.inputs if n != IMAGE),
+                output=first in ends,
+            )
+            for first, segment in pieces.all.items()
+        ),
+    )
+
+
+def _called(modules: tuple[str, ...]) -> str:
+    """The first module and the last.
+
+    >>> _called(("conv1", "bn1", "relu"))
+    'conv1 - relu'
+    """
+    return " - ".join(dict.fromkeys((modules[0], modules[-1]))) if modules else ""
