@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nestgen.foreign.take import import_weights as import_weights
     from nestgen.inference.predict import predict as predict
     from nestgen.inspection.report import inspect as inspect
+    from nestgen.lifting.lift import lift as lift
     from nestgen.surgery.cut import prune as prune
     from nestgen.surgery.transfer import transfer as transfer
     from nestgen.training.loop import train as train
@@ -40,6 +41,7 @@ _HOMES = {
     "draw": "nestgen.drawing",
     "import_weights": "nestgen.foreign.take",
     "inspect": "nestgen.inspection.report",
+    "lift": "nestgen.lifting.lift",
     "load": "nestgen.checkpoint",
     "predict": "nestgen.inference.predict",
     "prune": "nestgen.surgery.cut",
@@ -60,6 +62,7 @@ __all__ = [
     "draw",
     "import_weights",
     "inspect",
+    "lift",
     "load",
     "predict",
     "prune",

@@ -35,6 +35,7 @@ FLOORS = [
     "inspection",
     "surgery",
     "foreign",
+    "lifting",
     "fusion",
     "training",
     "inference",

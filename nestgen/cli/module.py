@@ -13,6 +13,8 @@ from nestgen.cli.options import Numbers
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from nestgen.lifting.lift import Lifted
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -90,3 +92,27 @@ def outside_module(
     made = make_module(module, dict(arguments), weights)
     chance = torch.Generator().manual_seed(0)
     return made, torch.randn(*example, generator=chance)
+
+
+def lifted_module(
+    module: str | None,
+    arguments: tuple[tuple[str, Any], ...],
+    weights: str | None,
+    example: list[int] | None,
+    others: dict[str, Any],
+) -> Lifted | None:
+    """The grid of the module that the options name; None where they name none.
+
+    `others` are options that describe a network, or what the example says: none of them
+    may be given beside it.
+    """
+    made = outside_module(module, arguments, weights, example)
+    if made is None:
+        return None
+    for name, value in others.items():
+        if value not in (None, False):
+            option = "FILE" if name == "file" else f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option}: says nothing beside --module")
+    from nestgen.lifting.lift import lift
+
+    return lift(*made)

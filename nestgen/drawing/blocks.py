@@ -59,8 +59,8 @@ class Blocks:
         """What a picture of it shows, in a sentence."""
         arrows = sum(len(block.reads) for block in self.blocks)
         return (
-            f"{self.title}: {len(self.blocks)} blocks in {len(self.rows)} rows, one for "
-            f"each resolution, with {arrows} connections."
+            f"{self.title}: {len(self.blocks)} blocks in {len(self.rows)} rows, one "
+            f"for each resolution, with {arrows} connections."
         )
 
     @property
@@ -89,7 +89,10 @@ def blocks_figure(net: Blocks, title: str | None = None) -> Figure:
         shapes.append(Words("title", top, shown, size=style.TITLE_SIZE))
         low, high = hull([*_boxes(shapes)])
     margin = style.MARGIN
-    page = Point(low.x - margin, low.y - margin), Point(high.x + margin, high.y + margin)
+    page = (
+        Point(low.x - margin, low.y - margin),
+        Point(high.x + margin, high.y + margin),
+    )
     return Figure(shown or net.title, net.alt, page, (), tuple(shapes))
 
 
@@ -105,12 +108,18 @@ def _arrows(net: Blocks) -> Iterator[Shape]:
 
 
 def _discs(net: Blocks) -> Iterator[Shape]:
+    """Blocks with their names, which keep clear of arrows down to the right."""
+    leading = {m for x in net.blocks for m in x.reads if net.blocks[m].row < x.row}
     for n, (block, place) in enumerate(zip(net.blocks, net.places, strict=True)):
         look = style.NODES["head" if block.output else "nested"]
         yield Disc(f"b{n}", place, style.RADIUS, look)
         yield Words(f"b{n}_text", place, block.text)
-        below = place.plus(Point(0.0, -_BELOW))
-        yield Words(f"b{n}_name", below, _short(block.name), size=_NAME_SIZE)
+        below, name = place.plus(Point(0.0, -_BELOW)), _short(block.name)
+        if n in leading:
+            end = below.plus(Point(style.RADIUS / 2, 0.0))
+            yield Words(f"b{n}_name", end, name, "right", size=_NAME_SIZE)
+        else:
+            yield Words(f"b{n}_name", below, name, size=_NAME_SIZE)
 
 
 def _rows(net: Blocks) -> Iterator[Shape]:
@@ -138,7 +147,7 @@ def _boxes(shapes: list[Shape]) -> Iterator[tuple[Point, Point]]:
 
 def _short(name: str) -> str:
     """The end of a long name, which says the most."""
-    return name if len(name) <= _NAME_LETTERS else f"…{name[1 - _NAME_LETTERS:]}"
+    return name if len(name) <= _NAME_LETTERS else f"…{name[1 - _NAME_LETTERS :]}"
 
 
 def _width(name: str) -> float:

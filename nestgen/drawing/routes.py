@@ -100,9 +100,7 @@ def _route(
     return _clearest(itertools.chain([first], bows), discs, boxes)
 
 
-def clear(
-    source: Point, target: Point, look: EdgeLook, discs: list[Point]
-) -> Curve:
+def clear(source: Point, target: Point, look: EdgeLook, discs: list[Point]) -> Curve:
     """A line from node to node, bent where it would cross other nodes at `discs`."""
     bows = _bows(source, target, look)
     return _clearest(itertools.chain([line(source, target, look)], bows), discs, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from nestgen.arch.blocks import BLOCKS
@@ -34,7 +35,8 @@ def candidates(
 ) -> Iterator[NestSpec]:
     """The specs of networks that could compute the same as the one of `grid`.
 
-    `spec` is that of its nodes and edges. Only running both can tell.
+    `spec` is that of its nodes and edges. Only running both can tell. Raises
+    `SpecError` where its edges are none of nestgen's.
     """
     nodes = [*_in_nodes(grid, parts)]
     convolutions = [x for x in nodes if x.name == "convolution"]
@@ -43,19 +45,12 @@ def candidates(
         **_activation(nodes),
         "bias": any(x.values[2] is not None for x in convolutions),
     }
-    fields = {
-        "kernel_sizes": [*_kernels(grid, parts)],
-        **_up(grid, spec),
-    }
+    kernels = [*_kernels(grid, parts)]
+    plain = _arriving(grid, spec.replace(kernel_sizes=kernels, **_up(grid, spec)))
     for kind, skip in itertools.product(_kinds(grid, parts), _skips(grid, parts)):
-        wide = {"expansion": expansion} if (expansion := _expansion(grid, parts, kind)) else {}
-        try:
-            yield _arriving(
-                grid,
-                spec.replace(**fields, skip=skip, block={**block, **wide, "kind": kind}),
-            )
-        except SpecError:
-            continue
+        whole = {**block, **_expansion(grid, parts, kind), "kind": kind}
+        with suppress(SpecError):
+            yield plain.replace(skip=skip, block=whole)
 
 
 def _in_nodes(grid: Grid, parts: Mapping[str, Part]) -> Iterator[Operation]:
@@ -147,14 +142,16 @@ def _kinds(grid: Grid, parts: Mapping[str, Part]) -> list[BlockKind]:
     ]
 
 
-def _expansion(grid: Grid, parts: Mapping[str, Part], kind: BlockKind) -> int | None:
+def _expansion(
+    grid: Grid, parts: Mapping[str, Part], kind: BlockKind
+) -> dict[str, Any]:
     """How much wider the first node is inside than its result, where blocks can be."""
     if kind not in ("inverted", "convnext"):
-        return None
+        return {}
     first = next(iter(grid.cells))
     steps = _steps(grid, parts[first.name].numbers)
     widest = max(x.shape[1] for x in steps if x.name == "convolution")
-    return max(1, widest // grid.width(first))
+    return {"expansion": max(1, widest // grid.width(first))}
 
 
 def _skips(grid: Grid, parts: Mapping[str, Part]) -> list[str]:

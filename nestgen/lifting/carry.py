@@ -125,7 +125,9 @@ def _difference(
 
 def _by_level(outputs: Mapping[str, Tensor], grid: Grid) -> dict[int, Tensor]:
     return {
-        level: outputs[name] for name, level in grid.outputs.items() if level is not None
+        level: outputs[name]
+        for name, level in grid.outputs.items()
+        if level is not None
     }
 
 

@@ -43,7 +43,9 @@ class Grid:
     def edges(self) -> list[Edge]:
         """All edges, by target and in order."""
         return [
-            Edge(source, node) for node, found in self.inputs.items() for source in found
+            Edge(source, node)
+            for node, found in self.inputs.items()
+            for source in found
         ]
 
     def way(self, edge: Edge) -> Way:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor, nn
 
 from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
 from nestgen.drawing.blocks import Blocks
-from nestgen.errors import ModuleError
+from nestgen.errors import ModuleError, SpecError
 from nestgen.lifting.blocks import candidates, require_concatenation
 from nestgen.lifting.carry import Twin, twin
 from nestgen.lifting.cells import Cells
 from nestgen.lifting.family import described
 from nestgen.lifting.grid import Grid, grid
-from nestgen.lifting.outline import outline
+from nestgen.lifting.outline import outline, segment_parts
 from nestgen.lifting.parts import Part, parts
 from nestgen.lifting.record import record
 from nestgen.lifting.segments import segments
@@ -33,7 +34,8 @@ class Lifted:
             one; see `model`.
         why: what is lacking, in one line; "" where nothing is.
         blocks: its operations by resolution, whatever it is; `nestgen.draw` draws them.
-        parts: by their names: the nodes, `x0_1`; the edges, `x1_0 -> x0_1`; the heads.
+        parts: by their names: the nodes, `x0_1`; the edges, `x1_0 -> x0_1`; the heads;
+            of what is no nested U-Net, its blocks, `b0`.
         outputs: the level of each output of the module; None for one that is none.
         model: the network of `spec` with the module's weights, in eval mode.
         difference: by how much its levels differ at most, 0.0 where all bits are equal.
@@ -53,6 +55,36 @@ class Lifted:
     def modules(self) -> dict[str, tuple[str, ...]]:
         """The paths of the modules that are called in each part."""
         return {name: part.modules for name, part in self.parts.items()}
+
+    @property
+    def statement(self) -> str:
+        """What is proven of the spec, or why there is none, in one line."""
+        if self.difference is None:
+            return self.why
+        how = f"within {self.difference:.2g}" if self.difference else "bit for bit"
+        return f"the network of the spec == {self.name}, {how}, with the same weights"
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON types."""
+        graph, spec = self.graph, self.spec
+        plain = (
+            None if spec is None else spec.model_dump(mode="json", exclude_none=True)
+        )
+        return {
+            "name": self.name,
+            "label": graph and graph.spec.label,
+            "edges": [[edge.source.name, edge.target.name] for edge in graph.edges]
+            if graph
+            else None,
+            "parts": [part.to_plain() for part in self.parts.values()],
+            "outputs": {
+                name: f"L{level}" if level else None
+                for name, level in self.outputs.items()
+            },
+            "spec": plain,
+            "difference": self.difference,
+            "why": self.why,
+        }
 
 
 def lift(module: nn.Module, example: Tensor) -> Lifted:
@@ -84,7 +116,7 @@ def lift(module: nn.Module, example: Tensor) -> Lifted:
         spec=None,
         why="no nested U-Net: nothing that was up-sampled meets what it came of",
         blocks=outline(pieces, name),
-        parts={},
+        parts=segment_parts(pieces),
         outputs=dict.fromkeys(done.outputs),
     )
     found = grid(Cells(pieces))
@@ -100,7 +132,7 @@ def lift(module: nn.Module, example: Tensor) -> Lifted:
     )
     try:
         same = _same(module, example, found, whole, spec)
-    except ModuleError as error:
+    except (ModuleError, SpecError) as error:
         return replace(nested, why=f"no spec: {error}")
     return replace(
         nested,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from nestgen.drawing.blocks import Block, Blocks
-from nestgen.lifting.parts import parts_of
+from nestgen.lifting.parts import Part, parts_of
 from nestgen.lifting.record import IMAGE
 from nestgen.lifting.segments import Segments
 
@@ -24,12 +24,7 @@ def outline(pieces: Segments, title: str) -> Blocks:
     scales = sorted(
         {segment.scale for segment in pieces.all.values()}, key=math.prod, reverse=True
     )
-    numbers: dict[str, list[int]] = {str(first): [] for first in pieces.all}
-    firsts = {n: str(first) for first, x in pieces.all.items() for n in x.numbers}
-    for number, owner in sorted(pieces.owners.items()):
-        if owner in firsts:
-            numbers[firsts[owner]].append(number)
-    named = parts_of(pieces.done, numbers)
+    parts = segment_parts(pieces).values()
     order = {first: place for place, first in enumerate(pieces.all)}
     ends = {first for found in pieces.ends.values() for first in found}
     sides = operations[IMAGE].shape[2:]
@@ -43,13 +38,24 @@ def outline(pieces: Segments, title: str) -> Blocks:
             Block(
                 row=scales.index(segment.scale),
                 text=str(operations[segment.numbers[-1]].shape[1]),
-                name=_called(named[str(first)].modules),
+                name=_called(part.modules),
                 reads=tuple(order[n] for n in segment.inputs if n != IMAGE),
                 output=first in ends,
             )
-            for first, segment in pieces.all.items()
+            for (first, segment), part in zip(pieces.all.items(), parts, strict=True)
         ),
     )
+
+
+def segment_parts(pieces: Segments) -> dict[str, Part]:
+    """The segments as parts, `b0` and so on."""
+    names = {first: f"b{place}" for place, first in enumerate(pieces.all)}
+    numbers: dict[str, list[int]] = {name: [] for name in names.values()}
+    firsts = {n: names[first] for first, x in pieces.all.items() for n in x.numbers}
+    for number, owner in sorted(pieces.owners.items()):
+        if owner in firsts:
+            numbers[firsts[owner]].append(number)
+    return parts_of(pieces.done, numbers)
 
 
 def _called(modules: tuple[str, ...]) -> str:

@@ -1,10 +1,11 @@
-"""The parts of a network: its nodes, edges and heads, with the modules that are each."""
+"""The parts of a network, its nodes, edges and heads, and the modules of each."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -31,6 +32,15 @@ class Part:
     shape: tuple[int, ...]
     modules: tuple[str, ...]
     parameters: int
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON types."""
+        return {
+            "part": self.name,
+            "shape": list(self.shape),
+            "parameters": self.parameters,
+            "modules": list(self.modules),
+        }
 
 
 def parts(grid: Grid) -> dict[str, Part]:

@@ -67,7 +67,8 @@ def record(module: nn.Module, example: Tensor) -> Record:
     Whatever Python decides on the way is done once and not seen. `module` stays as it
     is. Raises `ModuleError` where it does not run.
 
-    >>> done = record(nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU()), torch.ones(1, 1, 4, 4))
+    >>> net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU())
+    >>> done = record(net, torch.ones(1, 1, 4, 4))
     >>> [(operation.name, operation.path) for operation in done.operations]
     [('image', ''), ('convolution', '0'), ('relu', '1')]
     >>> done.operations[1].reads, done.outputs
@@ -96,14 +97,16 @@ def record(module: nn.Module, example: Tensor) -> Record:
     return Record(tuple(scribe.operations), found, own)
 
 
-class _Scribe(TorchDispatchMode):
+class _Scribe(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees each operation; tensors are known by their ids while they are kept alive."""
 
     def __init__(self, own: dict[str, Tensor], example: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations = [Operation("image", (), (), tuple(example.shape), "")]
         self.made = {id(example): IMAGE}
-        self.reads = {id(tensor): (name,) for name, tensor in own.items()}
+        self.reads: dict[int, tuple[str, ...]] = {
+            id(tensor): (name,) for name, tensor in own.items()
+        }
         self.alive: list[Any] = [own, example]
         self.paths = [""]
 

@@ -58,7 +58,7 @@ def main(operations: Sequence[Operation], operation: Operation) -> int:
 def _order(
     operation: Operation, before: tuple[int, ...] | None, axes: int
 ) -> tuple[int, ...] | None:
-    """Which dimension of the result is which of an image: [N, C, *sides] is 0, 1, ..."""
+    """Which dimension of the result is which of [N, C, *sides]; None if none is."""
     plain = tuple(range(axes + 2))
     if len(operation.shape) != len(plain):
         return None

@@ -69,12 +69,15 @@ def segments(done: Record) -> Segments:
     scale = scales(done.operations)
     bones = skeleton(done, scale)
     firsts, chains = {IMAGE: IMAGE}, dict[int, list[int]]()
+    openings: dict[int, Opening] = {}
     for number in nx.topological_sort(bones.flow):
         if number == IMAGE:
             continue
-        source = next(bones.flow.predecessors(number))
-        opens = _opening(bones, scale, number) is not None
-        firsts[number] = number if opens else firsts[source]
+        opening = _opening(bones, scale, number)
+        if opening is None:
+            firsts[number] = firsts[next(bones.flow.predecessors(number))]
+        else:
+            firsts[number], openings[number] = number, opening
         chains.setdefault(firsts[number], []).append(number)
     return Segments(
         done=done,
@@ -83,7 +86,7 @@ def segments(done: Record) -> Segments:
                 numbers=tuple(chain),
                 inputs=tuple(firsts[n] for n in bones.flow.predecessors(first)),
                 scale=scale[first],
-                opening=_opening(bones, scale, first),
+                opening=openings[first],
                 ending=_ending(bones, scale, chain[-1]),
                 rises=_rises(bones, scale, first),
             )
