@@ -65,7 +65,7 @@ def found_in(spec: NestSpec) -> Lifted:
 
 
 def needed(spec: NestSpec) -> dict[Any, Any]:
-    """The inputs of the nodes that a head needs; the others are computed for nothing."""
+    """The inputs of the nodes that a head needs; others are computed for nothing."""
     graph = NestGraph(spec)
     left = ancestors(spec.inputs, [graph.head(level) for level in spec.heads])
     return {node: found for node, found in spec.inputs.items() if node in left}
