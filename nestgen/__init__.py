@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from nestgen.inspection.report import inspect as inspect
     from nestgen.lifting.lift import lift as lift
     from nestgen.surgery.cut import prune as prune
+    from nestgen.surgery.gradients import gradients as gradients
+    from nestgen.surgery.gradients import module_gradients as module_gradients
     from nestgen.surgery.transfer import transfer as transfer
     from nestgen.training.loop import train as train
 
@@ -39,10 +41,12 @@ _HOMES = {
     "alt_text": "nestgen.drawing",
     "build": "nestgen.codegen.load",
     "draw": "nestgen.drawing",
+    "gradients": "nestgen.surgery.gradients",
     "import_weights": "nestgen.foreign.take",
     "inspect": "nestgen.inspection.report",
     "lift": "nestgen.lifting.lift",
     "load": "nestgen.checkpoint",
+    "module_gradients": "nestgen.surgery.gradients",
     "predict": "nestgen.inference.predict",
     "prune": "nestgen.surgery.cut",
     "save": "nestgen.checkpoint",
@@ -60,10 +64,12 @@ __all__ = [
     "alt_text",
     "build",
     "draw",
+    "gradients",
     "import_weights",
     "inspect",
     "lift",
     "load",
+    "module_gradients",
     "predict",
     "prune",
     "register",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import safetensors.torch
+import torch
 from torch import Tensor
 
 from nestgen.datafile import named, opened, read_pt, read_safetensors
 from nestgen.errors import CheckpointError
+from nestgen.files import write_whole
 
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
 _PREFIXES = ("module.", "model.", "_orig_mod.")
@@ -39,6 +43,31 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         if claimed > file.seek(0, os.SEEK_END):
             raise CheckpointError("its tensors claim more bytes than the file has")
         return tensors
+
+
+def write_state_dict(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor]
+) -> None:
+    """Write tensors by name as `torch.save` does, or to a .safetensors.
+
+    The file appears whole or not at all. Tensors that share memory are written apart.
+
+    >>> import pathlib, tempfile, torch
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "weights.safetensors"
+    >>> write_state_dict(file, {"a": torch.ones(1)})
+    >>> read_state_dict(file)
+    {'a': tensor([1.])}
+    """
+    apart = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    if Path(path).suffix == ".safetensors":
+        write_whole(path, safetensors.torch.save(apart))
+        return
+    buffer = io.BytesIO()
+    torch.save(apart, buffer)
+    write_whole(path, buffer.getvalue())
 
 
 def _read_archive(file: BinaryIO) -> Any:

@@ -24,7 +24,7 @@ FLOORS = [
     "arch.spec",
     "arch.specfile arch.graph arch.lines",
     "arch.cost arch.reach arch.axis arch.field arch.rehearsal",
-    "arch.memory",
+    "arch.memory arch.unreached",
     "arch",
     "codegen",
     "drawing",

@@ -23,6 +23,15 @@ class Node(NamedTuple):
         """
         return f"x{self.i}_{self.j}"
 
+    @property
+    def label(self) -> str:
+        """How the paper writes it.
+
+        >>> Node(0, 3).label
+        'X[0,3]'
+        """
+        return f"X[{self.i},{self.j}]"
+
     @classmethod
     def named(cls, name: str) -> Node:
         """The node of a name; `ValueError` for what is no node's name.

@@ -22,6 +22,7 @@ COMMANDS = [
     "build",
     "draw",
     "inspect",
+    "gradients",
     "train",
     "import",
     "levels",

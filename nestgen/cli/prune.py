@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from nestgen.cli.module import module_options, outside_module
+from nestgen.cli.outside import prune_outside
 from nestgen.cli.window import window_option
 
 if TYPE_CHECKING:
@@ -18,20 +20,27 @@ if TYPE_CHECKING:
 
 
 @click.command("prune")
-@click.argument("model")
-@click.option("--level", required=True, metavar="K", help="2, say, or auto.")
+@click.argument("model", required=False)
+@click.option("--level", metavar="K", help="2, say, or auto.")
 @click.option("--data", metavar="DIR", help="images/ and masks/ by which auto chooses.")
 @click.option("--val-fraction", type=float, help="Of DIR, as train split it.")
 @click.option("--tolerance", type=float, help="In IoU, of auto.  [0.005]")
 @window_option
+@click.option("--keep", multiple=True, metavar="NAME", help="An output of --module.")
+@module_options
 @click.option("-o", "--output", metavar="FILE", help="The network; model-L2.pt, say.")
 @click.option("--source", metavar="FILE", help="Its source; model_L2.py, say.")
 @click.option("--json", "as_json", is_flag=True, help="Print the proof as JSON.")
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 def command(
-    model: str,
-    level: str,
+    model: str | None,
+    level: str | None,
     data: str | None,
+    keep: tuple[str, ...],
+    module: str | None,
+    arguments: tuple[tuple[str, Any], ...],
+    weights: str | None,
+    example: list[int] | None,
     output: str | None,
     source: str | None,
     as_json: bool,
@@ -41,11 +50,20 @@ def command(
     """Cut MODEL, a .pt or a .safetensors, at a level; write checkpoint and source.
 
     `--level auto` keeps the smallest level that is within the tolerance of the best on
-    the images of --data. Nothing is written unless the cut gives the bits of the full
-    model's head.
+    the images of --data. A network that nestgen did not write, --module, is cut to the
+    outputs that --keep names: by place or key, with dots inside others, or by the path
+    of a module inside. Nothing is written unless the cut gives the bits of the whole.
 
     Example: nestgen prune run/model.pt --level 2
     """
+    theirs = outside_module(module, arguments, weights, example)
+    if theirs is not None:
+        if model or level or data or not keep:
+            raise click.UsageError("--module goes with --keep, not MODEL or --level")
+        prune_outside(theirs, weights, keep, output, source, as_json, force)
+        return
+    if model is None or level is None or keep:
+        raise click.UsageError("MODEL and --level, or --module and --keep")
     from nestgen.checkpoint import load
     from nestgen.files import refuse_existing
     from nestgen.surgery.write import write_cut

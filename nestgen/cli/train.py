@@ -142,6 +142,7 @@ def run(
     from nestgen.imaging.size import size_text
     from nestgen.training.loop import train
 
+    _warn(spec, settings)
     classes = "1 class" if spec.classes == 1 else f"{spec.classes} classes"
     headline = (
         f"{spec.label}, {spec.in_channels} channels in, {classes}, "
@@ -162,6 +163,23 @@ def run(
         click.echo(_outcome(outcome, data, folder), err=outcome.interrupted)
     if outcome.interrupted:
         sys.exit(INTERRUPTED)
+
+
+def _warn(spec: NestSpec, settings: Settings) -> None:
+    """Say what the loss does not train, by the graph alone."""
+    from nestgen.arch.graph import NestGraph
+    from nestgen.arch.unreached import unreached
+    from nestgen.cli.progress import speaks
+
+    levels = settings.supervised(spec.heads)
+    parts = unreached(NestGraph(spec), levels)
+    if parts and speaks():
+        click.echo(
+            f"nestgen: warning: no gradient from {', '.join(f'L{k}' for k in levels)} "
+            f"reaches {', '.join(part.name for part in parts)}; "
+            f"{sum(part.parameters for part in parts):,} parameters stay as they begin",
+            err=True,
+        )
 
 
 def _outcome(outcome: Outcome, data: str, folder: Path) -> str:

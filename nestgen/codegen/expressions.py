@@ -109,9 +109,18 @@ def identifier(value: object) -> Code:
     nestgen.errors.SpecError: 'x; import os' is no Python name
     """
     name = str(value)
-    if not (name.isascii() and name.isidentifier()) or keyword.iskeyword(name):
+    if not is_name(name):
         raise SpecError(f"{value!a} is no Python name")
     return Code(name)
+
+
+def is_name(text: str) -> bool:
+    """Whether a text is a Python name in plain letters.
+
+    >>> is_name("x0_1"), is_name("0"), is_name("class")
+    (True, False, False)
+    """
+    return text.isascii() and text.isidentifier() and not keyword.iskeyword(text)
 
 
 def literal(value: object) -> Code:
@@ -216,17 +225,24 @@ def assign(
 
 
 def _broken(before: str, value: Expression, indent: int, after: str) -> str:
-    """`value` between `before` and `after`, the arguments of a call on lines of their
-    own where one line is too long."""
+    """`value` between `before` and `after`, what it holds on lines of its own where one
+    line is too long."""
     line = f"{before}{expression(value)}{after}"
-    if indent + len(line) <= WIDTH or not isinstance(value, Call):
+    if indent + len(line) <= WIDTH or not isinstance(value, (Call, tuple)):
         return line
     pad = " " * indent
-    inside = [("", argument) for argument in value.arguments]
-    inside += [(f"{identifier(name)}=", argument) for name, argument in value.keywords]
-    lines = [_broken(name, argument, indent + 4, ",") for name, argument in inside]
+    called = _called(value) if isinstance(value, Call) else ""
+    lines = [_broken(name, item, indent + 4, ",") for name, item in _held(value)]
     body = "".join(f"{pad}    {line}\n" for line in lines)
-    return f"{before}{_called(value)}(\n{body}{pad}){after}"
+    return f"{before}{called}(\n{body}{pad}){after}"
+
+
+def _held(value: Call | tuple[Expression, ...]) -> Iterator[tuple[str, Expression]]:
+    """What a call or a tuple holds, each with what stands before it."""
+    items = value if isinstance(value, tuple) else value.arguments
+    yield from (("", item) for item in items)
+    if isinstance(value, Call):
+        yield from ((f"{identifier(name)}=", item) for name, item in value.keywords)
 
 
 def _called(call: Call) -> Code:
@@ -237,8 +253,7 @@ def _inside(path: Path) -> Iterator[str]:
     """The names of a path: the first, then each as an attribute or an item."""
     yield identifier(path.names[0])
     for name in path.names[1:]:
-        plain = name.isidentifier() and not keyword.iskeyword(name)
-        yield f".{identifier(name)}" if plain else f"[{_string(Text(name))}]"
+        yield f".{identifier(name)}" if is_name(name) else f"[{_string(Text(name))}]"
 
 
 def _parts(call: Call) -> list[str]:

@@ -205,7 +205,7 @@ def _diagonals(graph: NestGraph) -> tuple[Diagonal, ...]:
 
 
 def _title(nodes: list[Node]) -> tuple[str, ...]:
-    names = ", ".join(f"X[{node.i},{node.j}]" for node in nodes)
+    names = ", ".join(node.label for node in nodes)
     return tuple(textwrap.wrap(names, 78))
 
 

@@ -61,7 +61,8 @@ def foreign(graph: NestGraph) -> Foreign | None:
         raise SpecError(wrong)
     known, model = provider(name)
     form = known.form(model)
-    rows = f"X[{nodes[0].i},0] to X[{nodes[-1].i},0]" if nodes[1:] else "X[1,0]"
+    ends = dict.fromkeys((nodes[0].label, nodes[-1].label))
+    rows = " to ".join(ends)
     return Foreign(
         doc=tuple(textwrap.wrap(f"{rows}: the stages of timm's {model}.", 81)),
         create=_create(graph, model, form),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from nestgen.arch.graph import NestGraph, Node
+from nestgen.arch.graph import NestGraph
 from nestgen.drawing.looks import looks_of
 from nestgen.drawing.measures import called
 from nestgen.drawing.options import Options
@@ -29,7 +29,7 @@ heads on X[0,1] and X[0,2]. A cut at level 1 keeps 3 nodes; the rest is grey.
 def _network(graph: NestGraph) -> str:
     kinds = [edge.kind for edge in graph.edges]
     edges = _listed(f"{kinds.count(kind)} {kind}" for kind in ("down", "up", "skip"))
-    heads = _listed(_name(graph.head(level)) for level in graph.levels)
+    heads = _listed(graph.head(level).label for level in graph.levels)
     some = "heads" if len(graph.levels) > 1 else "a head"
     return (
         f"{graph.spec.label}: {len(graph.nodes)} nodes in "
@@ -56,10 +56,6 @@ def _shown(graphs: Sequence[NestGraph], options: Options) -> Iterator[str]:
         yield f"The colour of a node shows its {called(options.heat)}."
     if options.area:
         yield f"The area of a node shows its {called(options.area)}."
-
-
-def _name(node: Node) -> str:
-    return f"X[{node.i},{node.j}]"
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from nestgen.codegen.environment import environment
 from nestgen.codegen.load import class_of
-from nestgen.errors import ModuleError, NestgenError
+from nestgen.errors import ModuleError
 from nestgen.surgery.follow import Followed, follow_modules, follow_operators
-from nestgen.surgery.kept import PREFIX, Inputs, Kept, names_of
-from nestgen.surgery.proof import bits
+from nestgen.surgery.kept import Inputs, Kept
 from nestgen.surgery.script import script
-from nestgen.surgery.trials import trials
+from nestgen.surgery.whole import Shapes, Size, Whole, in_a_line, size_of, whole
 
 WAYS: dict[str, Callable[[Kept, Inputs], Followed]] = {
     "torch.fx": follow_modules,
@@ -38,14 +34,18 @@ class Cut:
         rejected: why the ways before it were not taken, by name.
         inputs: shapes on which it gave the bits of the whole, the example's first.
         refused: shapes that the whole takes and the cut does not.
+        before: the whole.
+        after: the cut.
     """
 
     module: nn.Module
     text: str
     way: str
     rejected: dict[str, str]
-    inputs: tuple[tuple[int, ...], ...]
-    refused: tuple[tuple[int, ...], ...]
+    inputs: Shapes
+    refused: Shapes
+    before: Size
+    after: Size
 
     @property
     def statement(self) -> str:
@@ -81,76 +81,45 @@ def cut_any(
     >>> cut.way, list(cut.module.state_dict())
     ('torch.fx', ['a.weight', 'a.bias'])
     """
-    inputs = (example,) if isinstance(example, Tensor) else tuple(example)
-    names = names_of(keep)
-    kept = Kept(_twin(module), names, len(inputs)).eval()
+    asked = whole(module, keep, example)
+    rejected: dict[str, str] = {}
     with torch.no_grad():
-        tried = trials(kept, inputs)
-        _require_steady(kept, inputs)
-        expected = [kept(*x) for x in tried]
-        rejected: dict[str, str] = {}
         for way, follow in WAYS.items():
             try:
-                return _cut(
-                    module, names, follow(kept, inputs), tried, expected, rejected
-                )
+                return _cut(asked, follow(asked.kept, asked.example), rejected)
             except Exception as error:  # what follows someone else's code may raise all
-                rejected[way] = _line(error)
+                rejected[way] = in_a_line(error)
     why = "; ".join(f"{way}: {reason}" for way, reason in rejected.items())
-    raise ModuleError(f"{type(module).__name__} cannot be cut: {why}")
+    raise ModuleError(f"{asked.kind} cannot be cut: {why}")
 
 
-def _cut(
-    module: nn.Module,
-    names: tuple[str, ...],
-    followed: Followed,
-    tried: list[Inputs],
-    expected: list[tuple[Tensor, ...]],
-    rejected: dict[str, str],
-) -> Cut:
+def _cut(asked: Whole, followed: Followed, rejected: dict[str, str]) -> Cut:
     """The cut as source, loaded and compared; `ModuleError` where it differs."""
-    class_name = f"{type(module).__name__}Cut"
-    shapes = [list(x.shape) for x in tried[0]]
-    text = (
-        environment()
-        .get_template("cut.py.jinja")
-        .render(
-            cut=script(
-                followed,
-                names,
-                class_name,
-                _description(module, names, followed, shapes),
-                shapes,
-            )
-        )
+    class_name = f"{asked.kind}Cut"
+    shapes = [tuple(x.shape) for x in asked.example]
+    written = script(
+        followed, asked.kept.names, class_name, _description(asked, followed), shapes
     )
-    small = _filled(class_of(text, class_name, "cut")(), followed.module, module)
-    same, refused = [], []
-    for inputs, outputs in zip(tried, expected, strict=True):
-        shape = tuple(inputs[0].shape)
-        try:
-            found = small(*inputs)
-        except ValueError:
-            refused.append(shape)
-            continue
-        _compare(outputs, found, names, shape)
-        same.append(shape)
-    if len(same) < 2:
-        raise ModuleError("it does not take its own example")
-    return Cut(small, text, followed.way, rejected, tuple(same), tuple(refused))
+    text = environment().get_template("cut.py.jinja").render(cut=written)
+    small = _filled(class_of(text, class_name, "cut")(), followed.module)
+    same, refused = asked.compare(small)
+    return Cut(
+        module=small,
+        text=text,
+        way=followed.way,
+        rejected=rejected,
+        inputs=same,
+        refused=refused,
+        before=asked.size,
+        after=size_of(small, asked.example),
+    )
 
 
-def _description(
-    module: nn.Module,
-    names: tuple[str, ...],
-    followed: Followed,
-    shapes: list[list[int]],
-) -> list[str]:
-    kind = type(module).__name__
+def _description(asked: Whole, followed: Followed) -> list[str]:
     level = "module" if followed.way == "torch.fx" else "operator"
-    sizes = " and ".join(map(str, shapes))
+    sizes = " and ".join(str(list(x.shape)) for x in asked.example)
     return [
-        f"{kind}, cut to {', '.join(names)}.",
+        f"{asked.kind}, cut to {', '.join(asked.kept.names)}.",
         "",
         f"Written by nestgen, {level} by {level}, as it computes in eval mode.",
         f"Input: {sizes}, or of another batch and size that fit.",
@@ -158,15 +127,13 @@ def _description(
     ]
 
 
-def _filled(small: nn.Module, followed: nn.Module, like: nn.Module) -> nn.Module:
-    """`small` with clones of the tensors of the same names."""
-    trained = {name: p.requires_grad for name, p in like.named_parameters()}
-    tensors = {
-        name: _inside(followed, name).detach().clone() for name in small.state_dict()
-    }
+def _filled(small: nn.Module, followed: nn.Module) -> nn.Module:
+    """`small` with clones of the tensors of the same names, in eval mode."""
+    own = {name: _inside(followed, name) for name in small.state_dict()}
+    tensors = {name: tensor.detach().clone() for name, tensor in own.items()}
     small.load_state_dict(tensors, strict=True, assign=True)
     for name, parameter in small.named_parameters():
-        parameter.requires_grad_(trained.get(name, False))
+        parameter.requires_grad_(own[name].requires_grad)
     return small.eval()
 
 
@@ -174,63 +141,3 @@ def _inside(module: nn.Module, name: str) -> Tensor:
     path, _, last = name.rpartition(".")
     tensor: Tensor = getattr(module.get_submodule(path), last)
     return tensor
-
-
-def _compare(
-    expected: tuple[Tensor, ...],
-    found: Any,
-    names: tuple[str, ...],
-    shape: tuple[int, ...],
-) -> None:
-    for name, one in zip(names, expected, strict=True):
-        other = found[name] if isinstance(found, dict) else found
-        if (one.shape, one.dtype) != (other.shape, other.dtype):
-            raise ModuleError(
-                f"output {name} is {list(other.shape)}, not {list(one.shape)}, on an "
-                f"input {list(shape)}"
-            )
-        if not torch.equal(bits(one), bits(other)):
-            most = (one.double() - other.double()).abs().max().item()
-            raise ModuleError(
-                f"output {name} differs by up to {most:.3g} on an input {list(shape)}"
-            )
-
-
-def _require_steady(kept: Kept, example: Inputs) -> None:
-    """Raise where the module is no function of its inputs, or changes itself."""
-    before = {name: x.clone() for name, x in kept.state_dict().items()}
-    once, again = kept(*example), kept(*example)
-    if not all(torch.equal(bits(a), bits(b)) for a, b in zip(once, again, strict=True)):
-        raise ModuleError(
-            "the module gives other outputs for the same input each time, also in eval "
-            "mode, so that no cut can be proven"
-        )
-    for name, tensor in kept.state_dict().items():
-        if not torch.equal(bits(before[name]), bits(tensor)):
-            raise ModuleError(
-                f"the module changes {name.removeprefix(PREFIX)} when it runs, also in "
-                "eval mode, and a cut would not"
-            )
-
-
-def _twin(module: nn.Module) -> nn.Module:
-    """A copy, also of a module that still holds what a computation left in it."""
-    left = [
-        leaf
-        for inside in module.modules()
-        for leaf in tree_leaves({**vars(inside), "_modules": None})
-        if isinstance(leaf, Tensor) and not leaf.is_leaf
-    ]
-    try:
-        return copy.deepcopy(module, {id(tensor): tensor.detach() for tensor in left})
-    except Exception as error:
-        raise ModuleError(
-            f"{type(module).__name__} cannot be copied: {_line(error)}"
-        ) from error
-
-
-def _line(error: Exception) -> str:
-    text = " ".join(str(error).split())[:160]
-    return (
-        text if isinstance(error, NestgenError) else f"{type(error).__name__}: {text}"
-    )

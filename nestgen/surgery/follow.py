@@ -47,8 +47,21 @@ def follow_modules(kept: Kept, example: Inputs) -> Followed:
     decides by what it is given: it has to be compared.
     """
     twin = copy.deepcopy(kept)
-    graph = fx.Tracer().trace(twin)
+    graph = _Tracer().trace(twin)
     return Followed(_cleaned(fx.GraphModule(twin, graph)), "torch.fx")
+
+
+class _Tracer(fx.Tracer):
+    """Runs the hooks of torch's own layers too, which are single calls to torch.fx."""
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        """What the call of `m` gives, and what its hooks make of it."""
+        output = super().call_module(m, forward, args, kwargs)
+        if self.is_leaf_module(m, self.path_of_module(m)):
+            for hook in m._forward_hooks.values():
+                changed = hook(m, args, output)
+                output = output if changed is None else changed
+        return output
 
 
 def follow_operators(kept: Kept, example: Inputs) -> Followed:

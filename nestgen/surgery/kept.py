@@ -80,12 +80,14 @@ def output_tensors(outputs: Any) -> dict[str, Any]:
     >>> list(output_tensors({"out": torch.ones(1), "aux": [torch.ones(1)]}))
     ['out', 'aux.0']
     """
-    leaves, _ = tree_flatten_with_path(outputs)
-    return {
-        ".".join(map(_key, path)) or "0": leaf
-        for path, leaf in leaves
-        if hasattr(leaf, "shape")
-    }
+    found: dict[str, Any] = {}
+    for path, leaf in tree_flatten_with_path(outputs)[0]:
+        name = ".".join(map(_key, path)) or "0"
+        if name in found:
+            raise ModuleError(f"two outputs are both called {name[:60]!a}")
+        if hasattr(leaf, "shape"):
+            found[name] = leaf
+    return found
 
 
 def names_of(keep: int | str | Iterable[int | str]) -> tuple[str, ...]:

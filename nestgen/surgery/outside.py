@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nestgen.errors import ModuleError
+from nestgen.errors import ModuleError, NestgenError
 from nestgen.statefile import read_state_dict
 
 
@@ -36,13 +36,13 @@ def make_module(
     Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1))
     """
     tensors = None if weights is None else read_state_dict(weights)
-    with _told(f"{where}: cannot be made"), torch.random.fork_rng():
+    with told(f"{where}: cannot be made"), torch.random.fork_rng():
         torch.manual_seed(0)
         made = load_class(where)(**(arguments or {}))
     if not isinstance(made, nn.Module):
         raise ModuleError(f"{where}: gives {type(made).__name__}, no torch.nn.Module")
     if tensors is not None:
-        with _told(f"{weights}: does not fit {where}"):
+        with told(f"{weights}: does not fit {where}"):
             made.load_state_dict(tensors, strict=True)
     return made.eval()
 
@@ -50,28 +50,32 @@ def make_module(
 def load_class(where: str) -> Any:
     """The class, or function, at `module:Name` or `file.py:Name`; it is imported.
 
-    Whatever importing it raises is raised.
+    A module is looked for in the working folder too, and what a file imports beside
+    it. Whatever importing it raises is raised.
 
     >>> load_class("torch.nn:Conv2d").__name__
     'Conv2d'
     """
     home, _, name = where.rpartition(":")
     if not home.endswith(".py"):
-        with _working_folder():
+        with _importing(Path.cwd()):
             return getattr(importlib.import_module(home), name)
-    spec = importlib.util.spec_from_file_location(Path(home).stem, home)
+    spec = importlib.util.spec_from_file_location(f"outside_{Path(home).stem}", home)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    # dataclasses look their module up by its name
+    sys.modules[spec.name] = module
+    with _importing(Path(home).resolve().parent):
+        spec.loader.exec_module(module)
     return getattr(module, name)
 
 
 @contextmanager
-def _working_folder() -> Iterator[None]:
-    """Modules in the working folder can be imported, after all others."""
+def _importing(folder: Path) -> Iterator[None]:
+    """Modules in `folder` can be imported, after all others."""
     before = list(sys.path)
-    sys.path.append(os.getcwd())
+    sys.path.append(str(folder))
     try:
         yield
     finally:
@@ -79,10 +83,12 @@ def _working_folder() -> Iterator[None]:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Whatever someone else's code raises becomes one line."""
+def told(what: str) -> Iterator[None]:
+    """Whatever someone else's code raises becomes one line; our own errors are."""
     try:
         yield
-    except Exception as error:
+    except NestgenError:
+        raise
+    except (Exception, SystemExit) as error:
         line = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise ModuleError(f"{what} ({line})") from error

@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-import operator
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from nestgen.codegen.expressions import Call, Expression, Infix, Item, Path, Text
+from nestgen.codegen.expressions import Call, Expression, Path, Text, is_name
 from nestgen.errors import ModuleError
-from nestgen.surgery.constructors import constructor, written
+from nestgen.surgery.constructors import constructor
 from nestgen.surgery.follow import Followed
-from nestgen.surgery.kept import PREFIX
-
-_SIGNS: dict[Any, Any] = {
-    operator.add: "+",
-    operator.sub: "-",
-    operator.mul: "*",
-    operator.truediv: "/",
-    operator.floordiv: "//",
-    operator.mod: "%",
-}
-_HOMES = ("torch", "math", "_operator", "builtins")
-
+from nestgen.surgery.scribe import Line, Scribe
 
 _SIDE = re.compile(r"(\w+)\.size\(\)\[(\d+)\]")
 """How torch names the size of an axis."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """A statement of `forward`, under a heading where another module begins."""
-
-    heading: str
-    target: str
-    value: Expression
-    done: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -119,28 +97,29 @@ def _made(module: fx.GraphModule) -> Iterator[tuple[Path, Expression]]:
         for node in module.graph.nodes
         if node.op in ("call_module", "get_attr")
     }
-    groups: set[str] = set()
+    groups: set[tuple[str, ...]] = set()
     for name in (name for name in _all_names(module) if name in read):
-        *outer, last = name.split(".")
-        for end in range(1, len(outer) + 1):
-            group = ".".join(outer[:end])
-            if group not in groups:
-                groups.add(group)
-                inside = {
-                    other[len(group) + 1 :].split(".")[0]
-                    for other in read
-                    if other.startswith(f"{group}.")
-                }
-                kind = (
-                    "nn.Module"
-                    if all(map(str.isidentifier, inside))
-                    else "nn.ModuleDict"
-                )
-                yield Path(("self", *outer[:end])), Call(kind)
-        if read[name] == "call_module":
-            yield Path(("self", *outer, last)), constructor(module.get_submodule(name))
-        else:
-            yield _tensor(module, name)
+        path = tuple(name.split("."))
+        for end in range(1, len(path)):
+            if path[:end] not in groups:
+                groups.add(path[:end])
+                yield Path(("self", *path[:end])), _group(path[:end], read)
+        called = read[name] == "call_module"
+        made = (
+            constructor(module.get_submodule(name)) if called else _empty(module, name)
+        )
+        yield Path(("self", *path)), made
+
+
+def _group(path: tuple[str, ...], read: Mapping[str, str]) -> Call:
+    """What holds modules and tensors whose names begin with `path`."""
+    before = ".".join(path) + "."
+    inside = [name.removeprefix(before) for name in read if name.startswith(before)]
+    odd = [name for name in inside if not is_name(name.split(".")[0])]
+    if not odd:
+        return Call("nn.Module")
+    tensors = all(read[before + name] == "get_attr" and "." not in name for name in odd)
+    return Call("nn.ParameterDict" if tensors else "nn.ModuleDict")
 
 
 def _all_names(module: nn.Module) -> list[str]:
@@ -158,118 +137,20 @@ def _all_names(module: nn.Module) -> list[str]:
     return names
 
 
-def _tensor(module: nn.Module, name: str) -> tuple[Path, Expression]:
+def _empty(module: nn.Module, name: str) -> Call:
     """`nn.Parameter(torch.empty(8, 3, 3, 3))`, or the buffer's like."""
-    value = _found(module, name)
-    dtype = () if value.dtype == torch.float32 else (("dtype", str(value.dtype)),)
-    empty = Call("torch.empty", (tuple(value.shape),), dtype)
-    kind = "nn.Parameter" if isinstance(value, nn.Parameter) else "nn.Buffer"
-    return Path(("self", *name.split("."))), Call(kind, (empty,))
-
-
-def _found(module: nn.Module, name: str) -> Tensor:
     path, _, last = name.rpartition(".")
     value = getattr(module.get_submodule(path), last)
     if not isinstance(value, Tensor):
         raise ModuleError(f"{name} is a {type(value).__name__}, no tensor")
-    return value
+    dtype = () if value.dtype == torch.float32 else (("dtype", str(value.dtype)),)
+    kind = "nn.Parameter" if isinstance(value, nn.Parameter) else "nn.Buffer"
+    return Call(kind, (Call("torch.empty", (tuple(value.shape),), dtype),))
 
 
 def _lines(graph: fx.Graph) -> tuple[list[Line], list[str]]:
     """The statements, and the names of what is returned."""
-    scribe = _Scribe(graph)
+    scribe = Scribe(graph)
     lines = [line for node in graph.nodes for line in scribe.line(node)]
     (returned,) = graph.output_node().args
     return lines, [scribe.names[node] for node in returned]  # type: ignore[union-attr]
-
-
-class _Scribe:
-    """Writes node by node; a result takes the name of what is not read any more."""
-
-    def __init__(self, graph: fx.Graph) -> None:
-        self.names: dict[Any, str] = {}
-        self.paths: dict[fx.Node, Path] = {}
-        self.last = {node: max(node.users) for node in graph.nodes if node.users}
-        self.heading = ""
-        self.made = 0
-
-    def line(self, node: fx.Node) -> Iterator[Line]:
-        """The statement of a node, if it is one."""
-        if node.op == "placeholder":
-            self.names[node] = node.name
-        elif node.op == "get_attr":
-            self.paths[node] = Path(("self", *str(node.target).split(".")))
-        elif node.op != "output":
-            value = self._value(node)
-            ended = [
-                source
-                for source in dict.fromkeys(node.all_input_nodes)
-                if source in self.names and self.last[source] is node
-            ]
-            self.names[node] = self._name(ended)
-            done = {self.names[source] for source in ended} - {self.names[node]}
-            yield Line(
-                self._heading(node), self.names[node], value, tuple(sorted(done))
-            )
-
-    def _name(self, ended: list[fx.Node]) -> str:
-        if ended:
-            return self.names[ended[0]]
-        self.made += 1
-        return f"t{self.made}"
-
-    def _heading(self, node: fx.Node) -> str:
-        """The path of the module that a node is of, where it is another than before.
-
-        torch's own modules are not told; their names stand in the lines.
-        """
-        stack = node.meta.get("nn_module_stack", {}).values()
-        paths = [str(path) for path, kind in stack if "torch.nn." not in str(kind)]
-        path = paths[-1].partition("@")[0] if paths else ""
-        path = path.removeprefix("L['self'].").removeprefix(PREFIX.rstrip("."))
-        before, self.heading = self.heading, path.strip(".")
-        return self.heading if self.heading != before else ""
-
-    def _value(self, node: fx.Node) -> Expression:
-        arguments = tuple(self._argument(value) for value in node.args)
-        keywords = tuple(
-            (name, self._argument(value)) for name, value in node.kwargs.items()
-        )
-        if node.op == "call_module":
-            path = Path(("self", *str(node.target).split(".")))
-            return Call(path, arguments, keywords)
-        if node.op == "call_method":
-            return Call(f"{arguments[0]}.{node.target}", arguments[1:], keywords)
-        if node.target in _SIGNS:
-            return Infix(arguments[0], _SIGNS[node.target], arguments[1])  # type: ignore[arg-type]
-        if node.target is operator.getitem and isinstance(node.args[1], int):
-            return Item(arguments[0], node.args[1])
-        return Call(_function(node.target), arguments, keywords)
-
-    def _argument(self, value: Any) -> Expression:
-        if isinstance(value, fx.Node):
-            return self.paths.get(value) or self.names[value]
-        if isinstance(value, (list, tuple)):
-            return tuple(map(self._argument, value))
-        if isinstance(value, slice):
-            ends = (value.start, value.stop, value.step)
-            return Call("slice", tuple(map(self._argument, ends)))
-        if value is Ellipsis:
-            return "Ellipsis"
-        if isinstance(value, torch.device):
-            return Call("torch.device", (Text(value.type),))
-        return written(value)
-
-
-def _function(target: Any) -> str:
-    """The name under which a function can be called where torch alone is imported."""
-    if isinstance(target, torch._ops.OpOverload):
-        return f"torch.ops.{target}"
-    home = (
-        "torch" if target in vars(torch).values() else getattr(target, "__module__", "")
-    )
-    name = getattr(target, "__name__", "")
-    if home.split(".")[0] not in _HOMES or not name.isidentifier():
-        raise ModuleError(f"{name or target!s} is no function of torch's or Python's")
-    home = {"_operator": "operator", "builtins": ""}.get(home, home)
-    return f"{home}.{name}".lstrip(".")

@@ -110,8 +110,7 @@ class _Run:
         self.accelerator = _accelerator(settings)
         torch.manual_seed(settings.seed)
         self.network = build(spec)
-        weighted = [k for k in spec.heads if self.loss.weights[f"L{k}"]]
-        freeze_unsupervised(self.network, graph, weighted)
+        freeze_unsupervised(self.network, graph, settings.supervised(spec.heads))
         self.model, self.optimizer = self.accelerator.prepare(
             self.network, make_optimizer(self.network, settings)
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from monai.losses import DiceCELoss
 from torch import Tensor, nn
 
-from nestgen.errors import SettingsError
+from nestgen.training.settings import shares
 
 
 class DeepSupervision(nn.Module):
@@ -25,19 +25,7 @@ class DeepSupervision(nn.Module):
         self, classes: int, levels: tuple[int, ...], weights: Mapping[str, float]
     ) -> None:
         super().__init__()
-        names = [f"L{level}" for level in levels]
-        unknown = sorted(set(weights) - set(names))
-        if unknown:
-            raise SettingsError(
-                f"level weights: {unknown[0]} is no level, {', '.join(names)}"
-            )
-        whole = {name: float(weights.get(name, 1.0)) for name in names}
-        total = sum(whole.values())
-        if min(whole.values()) < 0 or not 0 < total < float("inf"):
-            raise SettingsError(
-                f"level weights: {whole} is not allowed, 0 or more, and not all 0"
-            )
-        self.weights = {name: weight / total for name, weight in whole.items()}
+        self.weights = shares(levels, weights)
         binary = classes == 1
         self.loss = DiceCELoss(
             sigmoid=binary, softmax=not binary, to_onehot_y=not binary, batch=True

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from nestgen.arch.graph import NestGraph
-from nestgen.codegen.load import build
+from nestgen.surgery.gradients import reached
 from nestgen.training.settings import Settings
 
 
@@ -17,8 +17,7 @@ def freeze_unsupervised(
     model: nn.Module, graph: NestGraph, levels: Sequence[int]
 ) -> None:
     """Take out of training what no gradient reaches from the heads of `levels`."""
-    with torch.device("meta"):
-        supervised = dict(build(graph.cut(levels).spec).named_parameters())
+    supervised = reached(graph, levels)
     for name, parameter in model.named_parameters():
         if name not in supervised:
             parameter.requires_grad_(False)

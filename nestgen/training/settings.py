@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -52,6 +53,15 @@ class Settings:
             if not lowest <= value < 2**31:
                 raise SettingsError(f"{name}: {value} is not allowed, {lowest} or more")
 
+    def supervised(self, levels: Iterable[int]) -> list[int]:
+        """Those of the heads `levels` that have a part in the loss.
+
+        >>> Settings(level_weights={"L2": 0}).supervised([1, 2, 3])
+        [1, 3]
+        """
+        parts = shares(levels, self.level_weights)
+        return [int(name.removeprefix("L")) for name, part in parts.items() if part]
+
     def to_plain(self) -> dict[str, Any]:
         """The settings as JSON types.
 
@@ -66,3 +76,27 @@ class Settings:
         known = {item.name for item in fields(cls)}
         kept = {name: value for name, value in plain.items() if name in known}
         return cls(**{**kept, "patch": tuple(plain["patch"])})
+
+
+def shares(levels: Iterable[int], weights: Mapping[str, float]) -> dict[str, float]:
+    """The part of each head in the loss, by level; together they are 1.
+
+    Levels that `weights` does not name weigh 1. Raises `SettingsError` for a level
+    that is none, and for weights below 0 or all at 0.
+
+    >>> shares([1, 2], {"L1": 3})
+    {'L1': 0.75, 'L2': 0.25}
+    """
+    names = [f"L{level}" for level in levels]
+    unknown = sorted(set(weights) - set(names))
+    if unknown:
+        raise SettingsError(
+            f"level weights: {unknown[0]} is no level, {', '.join(names)}"
+        )
+    whole = {name: float(weights.get(name, 1.0)) for name in names}
+    total = sum(whole.values())
+    if min(whole.values()) < 0 or not 0 < total < float("inf"):
+        raise SettingsError(
+            f"level weights: {whole} is not allowed, 0 or more, and not all 0"
+        )
+    return {name: weight / total for name, weight in whole.items()}

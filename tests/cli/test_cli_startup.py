@@ -50,6 +50,7 @@ def loaded(code: str, folder: Path, **variables: str) -> set[str]:
         "build --help",
         "import --help",
         "transfer --help",
+        "gradients --help",
         "build --depth 5 --dense",
         "build --json --family unet",
         "build --encoder resnet34",

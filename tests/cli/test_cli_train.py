@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
 from nestgen import checkpoint
 from nestgen.cli import main
+from nestgen.codegen.load import build
 
 SHORT = ["--depth", "1", "--widths", "2", "--epochs", "1"]
 
@@ -60,6 +62,39 @@ def test_no_deep_supervision_trains_the_last_head(data: Path, tmp_path: Path) ->
     words = ["--depth", 2, "--widths", 2, "--epochs", 1, "--no-deep-supervision"]
     assert run("train", data, *words, "-o", out).exit_code == 0
     assert checkpoint.read_spec(out / "model.pt").heads == (2,)
+
+
+@pytest.mark.parametrize(
+    ("words", "dead"),
+    [
+        ("--family unet-e --no-deep-supervision", ["X[0,1]"]),
+        ("--family unet-e --level-weight L1=0", ["X[0,1]", "head L1"]),
+        ("--dense --level-weight L2=0", ["X[2,0]", "X[1,1]", "X[0,2]", "head L2"]),
+        ("--family unet-e", []),
+        ("--dense --no-deep-supervision", []),
+        ("--family unet+ --no-deep-supervision", []),
+        ("--family unet", []),
+    ],
+)
+def test_warns_of_what_the_loss_does_not_train(
+    words: str, dead: list[str], data: Path, tmp_path: Path
+) -> None:
+    out, short = tmp_path / "run", ["--depth", 2, "--widths", 2, "--epochs", 1]
+    said = run("train", data, *short, *words.split(), "-o", out).stderr
+    first, *others = said.splitlines()
+    assert ("warning" in first) == bool(dead)
+    assert "warning" not in "".join(others)
+    again = run("train", data, "-o", out, "--resume").stderr
+    assert again.splitlines()[0] == first
+    if dead:
+        assert f"reaches {', '.join(dead)}; " in first
+        spec = checkpoint.read_spec(out / "last.pt")
+        trained = checkpoint.load(out / "model.pt")
+        torch.manual_seed(0)
+        begun = dict(build(spec).named_parameters())
+        assert sum(
+            p.numel() for n, p in trained.named_parameters() if torch.equal(p, begun[n])
+        ) == int(first.split("; ")[1].split()[0].replace(",", ""))
 
 
 def test_one_folder_is_split(data: Path, tmp_path: Path) -> None:
