@@ -59,8 +59,9 @@ class Blocks:
         """What a picture of it shows, in a sentence."""
         arrows = sum(len(block.reads) for block in self.blocks)
         return (
-            f"{self.title}: {len(self.blocks)} blocks in {len(self.rows)} rows, one "
-            f"for each resolution, with {arrows} connections."
+            f"{self.title}: {_several(len(self.blocks), 'block')} in "
+            f"{_several(len(self.rows), 'row')}, one for each resolution, with "
+            f"{_several(arrows, 'connection')}."
         )
 
     @property
@@ -143,6 +144,15 @@ def _boxes(shapes: list[Shape]) -> Iterator[tuple[Point, Point]]:
                 shape.place.plus(Point(-left, -half)),
                 shape.place.plus(Point(width - left, half)),
             )
+
+
+def _several(number: int, thing: str) -> str:
+    """A number of things.
+
+    >>> _several(1, "row"), _several(2, "row")
+    ('1 row', '2 rows')
+    """
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _short(name: str) -> str:

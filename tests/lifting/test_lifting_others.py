@@ -1,4 +1,4 @@
-"""The grids of networks that nestgen did not write, whatever their modules are called."""
+"""Grids of networks that nestgen did not write, whatever their modules are called."""
 
 from __future__ import annotations
 
