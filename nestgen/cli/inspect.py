@@ -122,6 +122,9 @@ def _tell(lifted: Lifted, as_json: bool) -> None:
         return
     label = f": {lifted.graph.spec.label}" if lifted.graph else ""
     click.echo(f"{lifted.name}{label}\n")
+    if set(lifted.stem) - {1}:
+        stem = "x".join(map(str, lifted.stem))
+        click.echo(f"row 0 is coarser than the image by {stem}\n")
     columns = ["part", "shape", "parameters", "modules"]
     show_table(
         columns if lifted.graph else ["block", *columns[1:]],

@@ -15,6 +15,7 @@ from nestgen.arch.layers import Convolution
 from nestgen.arch.spec import NestSpec
 from nestgen.errors import ModuleError, SpecError
 from nestgen.lifting.grid import Grid
+from nestgen.lifting.kinds import switches
 from nestgen.lifting.parts import Part
 from nestgen.lifting.record import Operation
 
@@ -161,7 +162,19 @@ def _skips(grid: Grid, parts: Mapping[str, Part]) -> list[str]:
     return ["se", "gate"] if weighed else ["plain"]
 
 
-def require_concatenation(grid: Grid) -> None:
-    """Raise `ModuleError` where a node adds its inputs."""
+def require_ours(grid: Grid) -> None:
+    """Raise `ModuleError` for what no network of nestgen's does."""
+    if set(grid.stem) != {1}:
+        finest = "x".join(map(str, grid.scales[0]))
+        raise ModuleError(f"row 0 is at {finest} of the image, nestgen's at its size")
     if not grid.concatenates:
         raise ModuleError("its nodes add their inputs, nestgen's concatenate them")
+    done = grid.network.pieces.done
+    for output, number in done.outputs.items():
+        operation = done.operations[number]
+        while not operation.reads and len(operation.inputs) == 1:
+            if switches(operation):
+                raise ModuleError(
+                    f"output {output} is {operation.name}, nestgen's are logits"
+                )
+            operation = done.operations[operation.inputs[0]]

@@ -22,6 +22,9 @@ def described(grid: Grid) -> NestSpec:
     `custom` where none does. What the blocks are it does not say. Raises `ModuleError`
     for a grid that no spec has.
     """
+    first, *others = (node.name for node, found in grid.inputs.items() if not found)
+    if others:
+        raise ModuleError(f"{first} and {others[0]} both read the image")
     levels = _levels(grid)
     if not levels:
         raise ModuleError("no output comes of X[0,j], up-sampled from below")
@@ -75,8 +78,6 @@ def _rows(grid: Grid) -> dict[str, Any]:
     depth = len(grid.scales) - 1
     widths = {node: grid.width(node) for node in grid.inputs}
     first = {node.i: widths[node] for node in sorted(widths, reverse=True)}
-    missing = [row for row in range(depth + 1) if row not in first]
-    assert not missing
     own = {
         node.name: width
         for node, width in widths.items()

@@ -32,6 +32,11 @@ class Grid:
     network: Cells
 
     @property
+    def stem(self) -> tuple[int, ...]:
+        """How much coarser than the image row 0 is, on each axis."""
+        return tuple(round(1 / side) for side in self.scales[0])
+
+    @property
     def full_scale(self) -> bool:
         """Whether edges span rows, or where there is no room, are convolved in one."""
         edges = self.edges

@@ -45,11 +45,15 @@ def joins_channels(operation: Operation) -> bool:
 
 
 def stride(operation: Operation) -> tuple[int, ...] | None:
-    """How many pixels it steps, for those that say so; up-sampling ones step 1."""
+    """How many pixels it steps, for those that say so: not those that up-sample."""
     if operation.name == "convolution":
         transposed = operation.values[6]
         return None if transposed else tuple(operation.values[3])
     if operation.name.startswith(("max_pool", "avg_pool")):
         kernel, *given = operation.values[1:3]
         return tuple((given and given[0]) or kernel)
+    if operation.name == "slice" and operation.values[4:] in ((), (1,)):
+        return (1,)
+    if operation.name == "index_select" or "_pad" in operation.name:
+        return (1,)
     return None

@@ -11,7 +11,7 @@ from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
 from nestgen.drawing.blocks import Blocks
 from nestgen.errors import ModuleError, SpecError
-from nestgen.lifting.blocks import candidates, require_concatenation
+from nestgen.lifting.blocks import candidates, require_ours
 from nestgen.lifting.carry import Twin, twin
 from nestgen.lifting.cells import Cells
 from nestgen.lifting.family import described
@@ -37,6 +37,7 @@ class Lifted:
         parts: by their names: the nodes, `x0_1`; the edges, `x1_0 -> x0_1`; the heads;
             of what is no nested U-Net, its blocks, `b0`.
         outputs: the level of each output of the module; None for one that is none.
+        stem: how much coarser than the image row 0 is, on each axis.
         model: the network of `spec` with the module's weights, in eval mode.
         difference: by how much its levels differ at most, 0.0 where all bits are equal.
     """
@@ -48,6 +49,7 @@ class Lifted:
     blocks: Blocks
     parts: dict[str, Part]
     outputs: dict[str, int | None]
+    stem: tuple[int, ...] = ()
     model: nn.Module | None = None
     difference: float | None = None
 
@@ -81,6 +83,7 @@ class Lifted:
                 name: f"L{level}" if level else None
                 for name, level in self.outputs.items()
             },
+            "stem": list(self.stem),
             "spec": plain,
             "difference": self.difference,
             "why": self.why,
@@ -128,7 +131,12 @@ def lift(module: nn.Module, example: Tensor) -> Lifted:
         return replace(plain, why=f"no nested U-Net that a spec describes: {error}")
     whole = parts(found)
     nested = replace(
-        plain, graph=NestGraph(spec), parts=whole, outputs=found.outputs, why=""
+        plain,
+        graph=NestGraph(spec),
+        parts=whole,
+        outputs=found.outputs,
+        stem=found.stem,
+        why="",
     )
     try:
         same = _same(module, example, found, whole, spec)
@@ -168,7 +176,7 @@ def _same(
     spec: NestSpec,
 ) -> Twin:
     """The network that nestgen writes with the same outputs."""
-    require_concatenation(found)
+    require_ours(found)
     problems = []
     for candidate in candidates(found, whole, spec):
         try:

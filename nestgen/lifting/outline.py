@@ -18,7 +18,7 @@ def outline(pieces: Segments, title: str) -> Blocks:
     >>> from nestgen.lifting.segments import segments
     >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.ReLU())
     >>> outline(segments(record(net, torch.ones(1, 3, 8, 8))), "Net").blocks
-    (Block(row=0, text='4', name='0', reads=(), output=True),)
+    (Block(row=0, text='4', name='0 - 1', reads=(), output=True),)
     """
     operations = pieces.done.operations
     scales = sorted(

@@ -18,7 +18,8 @@ class Part:
     """A node, an edge or a head.
 
     Attributes:
-        name: `x0_1`, `x1_0 -> x0_1`, `L1`; of a head that is no level its output's.
+        name: `x0_1`, `x1_0 -> x0_1`, `L1`, `output 0` of a head that is no
+            level's.
         numbers: of its operations.
         shape: of its result.
         modules: the paths of the modules that are called in it: each the outermost
@@ -84,7 +85,7 @@ def _all_named(grid: Grid) -> Iterator[tuple[str, tuple[int, ...]]]:
     for output, heads in grid.heads.items():
         for node, way in heads:
             level = grid.level(node)
-            yield f"L{level}" if level else output, way.numbers
+            yield f"L{level}" if level else f"output {output}", way.numbers
     for edge in grid.edges:
         ahead = grid.cells[edge.source].rest
         name = f"{edge.source.name} -> {edge.target.name}"
@@ -98,7 +99,7 @@ def _modules(
     of: dict[str, set[str]] = defaultdict(set)
     part_of = {n: name for name, found in numbers.items() for n in found}
     for number, operation in enumerate(done.operations):
-        for path in _outwards(operation.path):
+        for path in done.called.intersection(_outwards(operation.path)):
             of[path].add(part_of.get(number, ""))
     found = {
         name: [_outermost(done.operations[n].path, name, of) for n in its]
@@ -118,7 +119,7 @@ def _without_outer(paths: list[str]) -> list[str]:
 
 
 def _outermost(path: str, part: str, of: Mapping[str, set[str]]) -> str:
-    own = [outer for outer in _outwards(path) if of[outer] == {part}]
+    own = [outer for outer in _outwards(path) if of.get(outer) == {part}]
     return own[-1] if own else path
 
 

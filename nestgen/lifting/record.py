@@ -54,11 +54,13 @@ class Record:
         operations: in the order in which they were done; the first is the image.
         outputs: the number of the operation that gives each output, by its name.
         tensors: the module's own, by name.
+        called: the paths of its modules whose `forward` ran.
     """
 
     operations: tuple[Operation, ...]
     outputs: dict[str, int]
     tensors: dict[str, Tensor]
+    called: frozenset[str]
 
 
 def record(module: nn.Module, example: Tensor) -> Record:
@@ -94,7 +96,7 @@ def record(module: nn.Module, example: Tensor) -> Record:
     }
     if not found:
         raise ModuleError(f"{type(module).__name__}: no output comes of the image")
-    return Record(tuple(scribe.operations), found, own)
+    return Record(tuple(scribe.operations), found, own, frozenset(scribe.called))
 
 
 class _Scribe(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -109,6 +111,7 @@ class _Scribe(TorchDispatchMode):  # type: ignore[no-untyped-call]
         }
         self.alive: list[Any] = [own, example]
         self.paths = [""]
+        self.called: set[str] = set()
 
     @contextmanager
     def following(self, module: nn.Module) -> Iterator[None]:
@@ -127,6 +130,7 @@ class _Scribe(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _enter(self, path: str) -> Any:
         def hook(*_: Any) -> None:
             self.paths.append(path)
+            self.called.add(path)
 
         return hook
 
