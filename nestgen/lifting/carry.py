@@ -45,7 +45,7 @@ def twin(module: nn.Module, example: Tensor, found: Grid, spec: NestSpec) -> Twi
     random values of its shape. Raises `ModuleError` where the parts do not fit or a
     level differs by more than rounding.
     """
-    model = build(spec).to(example.dtype).eval()
+    model = build(spec).to(example).eval()
     done = record(model, example)
     ours = grid(Cells(segments(done)))
     if ours is None or ours.inputs != found.inputs:

@@ -137,10 +137,8 @@ def _heads(
 
 
 def _place(row: int, sources: list[Node], taken: frozenset[Node]) -> Node:
-    """The place of a node in `row` that reads `sources`."""
-    above = [node.j for node in sources if node.i < row]
-    others = [node.j + 1 for node in sources if node.i >= row]
-    column = max([*above, *others], default=0)
+    """The place of a node in `row` that reads `sources`: the first that is free."""
+    column = max((node.j + 1 for node in sources if node.i >= row), default=0)
     while Node(row, column) in taken:
         column += 1
     return Node(row, column)

@@ -16,6 +16,7 @@ from nestgen.lifting.carry import Twin, twin
 from nestgen.lifting.cells import Cells
 from nestgen.lifting.family import described
 from nestgen.lifting.grid import Grid, grid
+from nestgen.lifting.kinds import convolves
 from nestgen.lifting.outline import outline, segment_parts
 from nestgen.lifting.parts import Part, parts
 from nestgen.lifting.record import record
@@ -99,7 +100,8 @@ def lift(module: nn.Module, example: Tensor) -> Lifted:
     or normalises is inside of a node or an edge. The example should have sides that the
     strides divide. `module` stays as it is.
 
-    Raises `ModuleError` for a module that does not run on the example.
+    Raises `ModuleError` for a module that does not run on the example, or convolves
+    nothing of it.
 
     >>> import torch
     >>> from nestgen.codegen.load import build
@@ -110,9 +112,10 @@ def lift(module: nn.Module, example: Tensor) -> Lifted:
     >>> lifted.modules["x0_1"], lifted.outputs
     (('x0_1',), {'L1': 1, 'L2': 2})
     """
-    done = record(module, example)
+    done, name = record(module, example), type(module).__name__
+    if not any(map(convolves, done.operations)):
+        raise ModuleError(f"{name}: no weights of its own convolve the image")
     pieces = segments(done)
-    name = type(module).__name__
     plain = Lifted(
         name=name,
         graph=None,
@@ -152,7 +155,7 @@ def lift(module: nn.Module, example: Tensor) -> Lifted:
 
 
 def level_outputs(module: nn.Module, example: Tensor) -> dict[str, str]:
-    """The name of the output of `module` that each level is, as `{"L1": "0"}`.
+    """The name of the output of `module` that each level is, the first of several.
 
     Raises `ModuleError` for what is no nested U-Net.
 
@@ -164,8 +167,11 @@ def level_outputs(module: nn.Module, example: Tensor) -> dict[str, str]:
     lifted = lift(module, example)
     if lifted.graph is None:
         raise ModuleError(f"{lifted.name}: {lifted.why}")
-    found = ((level, name) for name, level in lifted.outputs.items() if level)
-    return {f"L{level}": name for level, name in sorted(found, reverse=True)}
+    found: dict[str, str] = {}
+    for name, level in lifted.outputs.items():
+        if level is not None:
+            found.setdefault(f"L{level}", name)
+    return found
 
 
 def _same(

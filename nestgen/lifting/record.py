@@ -67,7 +67,7 @@ def record(module: nn.Module, example: Tensor) -> Record:
     """Run `module` on `example` in eval mode, and write down what it does.
 
     Whatever Python decides on the way is done once and not seen. `module` stays as it
-    is. Raises `ModuleError` where it does not run.
+    is. Raises `ModuleError` where it does not run, and for no image.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU())
     >>> done = record(net, torch.ones(1, 1, 4, 4))
@@ -76,6 +76,8 @@ def record(module: nn.Module, example: Tensor) -> Record:
     >>> done.operations[1].reads, done.outputs
     (('0.weight', '0.bias'), {'0': 2})
     """
+    if not isinstance(example, Tensor) or not 3 <= example.ndim <= 5:
+        raise ModuleError("example: one tensor [N, C, *sides] with 1 to 3 sides")
     own = {**dict(module.named_buffers()), **dict(module.named_parameters())}
     scribe = _Scribe(own, example)
     with eval_mode(module), torch.no_grad(), scribe.following(module):

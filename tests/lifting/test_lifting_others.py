@@ -14,6 +14,8 @@ from torch import Tensor, fx, nn
 
 from nestgen.arch.families import FAMILIES, inputs_by_rule
 from nestgen.arch.graph import NestGraph
+from nestgen.arch.spec import NestSpec
+from nestgen.codegen.load import build
 from nestgen.errors import ModuleError
 from nestgen.lifting.lift import Lifted, level_outputs, lift
 
@@ -249,3 +251,22 @@ class Constant(nn.Module):
 def test_what_has_nothing_of_the_image_is_told() -> None:
     with pytest.raises(ModuleError, match="Constant: no output comes of the image"):
         lift(Constant(), torch.randn(1, 2, 8, 8))
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 8), (1, 3, 4, 4, 4, 4)])
+def test_an_example_is_an_image(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ModuleError, match="example: one tensor"):
+        lift(nn.Conv2d(3, 4, 3), torch.randn(shape))
+
+
+def test_what_convolves_nothing_is_told() -> None:
+    with pytest.raises(ModuleError, match="ReLU: no weights of its own convolve"):
+        lift(nn.ReLU(), torch.randn(1, 3, 8, 8))
+
+
+def test_weights_may_be_computed_of_others() -> None:
+    network = build(NestSpec(depth=1, widths=2))
+    for inside in list(network.modules()):
+        if isinstance(inside, nn.Conv2d):
+            nn.utils.parametrizations.weight_norm(inside)
+    assert graph_of(lift(network, torch.randn(1, 3, 16, 16))).spec.depth == 1
