@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import build
 from nestgen.errors import ModuleError
-from nestgen.foreign.beside import TOLERANCE
+from nestgen.foreign.beside import apart
 from nestgen.lifting.cells import Cells
 from nestgen.lifting.grid import Grid, grid
 from nestgen.lifting.parts import Part, parts
@@ -119,7 +119,7 @@ def _difference(
             a = _by_level(output_tensors(model(x)), ours)
             b = _by_level(output_tensors(module(x)), theirs)
             for level in a.keys() & b.keys():
-                largest = max(largest, _apart(a[level], b[level], level))
+                largest = max(largest, _level_apart(a[level], b[level], level))
     return largest
 
 
@@ -131,12 +131,11 @@ def _by_level(outputs: Mapping[str, Tensor], grid: Grid) -> dict[int, Tensor]:
     }
 
 
-def _apart(one: Tensor, other: Tensor, level: int) -> float:
+def _level_apart(one: Tensor, other: Tensor, level: int) -> float:
     if one.shape != other.shape:
         raise ModuleError(f"L{level} is {list(other.shape)}, ours {list(one.shape)}")
-    difference = (one.double() - other.double()).abs().max().item()
-    scale = max(1.0, other.abs().max().item())
-    if not difference <= TOLERANCE * scale:
+    difference, rounding = apart(one, other)
+    if not rounding:
         raise ModuleError(
             f"L{level} differs by {difference:.2g} from what nestgen would write"
         )
