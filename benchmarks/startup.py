@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shlex
 import statistics
 import subprocess
@@ -20,7 +19,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
 from nestgen.cli.tables import show_table
 from nestgen.files import write_whole
+from nestgen.machine import describe_machine
 
 ROOT = Path(__file__).parents[1]
 DEPTHS = range(2, 13)
@@ -111,34 +110,13 @@ def growth(times: Times) -> dict[str, Any]:
     }
 
 
-def machine() -> dict[str, Any]:
-    """Where it ran, with what."""
-    return {
-        "system": platform.platform(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "load": [round(load, 2) for load in os.getloadavg()],
-        "python": platform.python_version(),
-        "versions": {package: version(package) for package in PACKAGES},
-    }
-
-
-def _processor() -> str:
-    described = Path("/proc/cpuinfo")
-    if not described.exists():
-        return platform.processor()
-    lines = described.read_text().splitlines()
-    names = [line.split(":")[1] for line in lines if line.startswith("model name")]
-    return names[0].strip() if names else platform.machine()
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Measure how fast nestgen starts.")
     results = ROOT / "benchmarks" / "results" / "startup.json"
     parser.add_argument("--runs", type=int, default=11, help="of each command")
     parser.add_argument("--output", type=Path, default=results)
     options = parser.parse_args(arguments)
-    before = machine()
+    before = describe_machine(PACKAGES)
     times = measure(options.runs)
     rows, line = summary(times), growth(times)
     report = {

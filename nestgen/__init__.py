@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nestgen.drawing import draw as draw
     from nestgen.errors import NestgenError as NestgenError
     from nestgen.foreign.take import import_weights as import_weights
+    from nestgen.inference.bench import bench as bench
     from nestgen.inference.predict import predict as predict
     from nestgen.inspection.report import inspect as inspect
     from nestgen.lifting.lift import lift as lift
@@ -39,6 +40,7 @@ _HOMES = {
     "NestSpec": "nestgen.arch.spec",
     "NestgenError": "nestgen.errors",
     "alt_text": "nestgen.drawing",
+    "bench": "nestgen.inference.bench",
     "build": "nestgen.codegen.load",
     "draw": "nestgen.drawing",
     "gradients": "nestgen.surgery.gradients",
@@ -62,6 +64,7 @@ __all__ = [
     "NestSpec",
     "NestgenError",
     "alt_text",
+    "bench",
     "build",
     "draw",
     "gradients",

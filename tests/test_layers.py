@@ -16,6 +16,7 @@ FLOORS = [
     "errors",
     "files",
     "units",
+    "machine",
     "arch.choices arch.grid arch.rows arch.layers arch.skips",
     "arch.tape arch.operations arch.weighing",
     "arch.families arch.blocks arch.encoders arch.presets",
@@ -44,7 +45,16 @@ FLOORS = [
 ]
 """From the top. On one floor, files of one folder may import one another."""
 
-TORCH_FREE = {"errors", "files", "units", "arch", "codegen", "drawing", "imaging"}
+TORCH_FREE = {
+    "errors",
+    "files",
+    "units",
+    "machine",
+    "arch",
+    "codegen",
+    "drawing",
+    "imaging",
+}
 TORCH_INSIDE = {
     f"nestgen.codegen.{n}" for n in ("load", "timm_encoder", "timm_weights")
 }

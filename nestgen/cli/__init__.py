@@ -27,6 +27,7 @@ COMMANDS = [
     "import",
     "levels",
     "prune",
+    "bench",
     "transfer",
     "predict",
     "demo",

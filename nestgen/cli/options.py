@@ -78,6 +78,32 @@ class Size(click.ParamType[tuple[int, ...]]):
         return tuple(int(part) for part in parts)
 
 
+class Sizes(click.ParamType[list[tuple[int, ...]]]):
+    """Sizes of inputs between commas, as 256,512x384."""
+
+    name = "SIZE[,SIZE...]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """The sizes, each as `Size` reads it."""
+        if isinstance(value, list):
+            return value
+        return [Size().convert(part, param, ctx) for part in value.split(",")]
+
+
+class Words(click.ParamType[list[str]]):
+    """Words between commas."""
+
+    name = "WORD[,WORD...]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """The words as a list."""
+        return value if isinstance(value, list) else value.split(",")
+
+
 class Rows(click.ParamType[list[int | list[int]]]):
     """One entry for all rows, or one for each: a number, or one for each axis."""
 

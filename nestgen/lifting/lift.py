@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +23,9 @@ from nestgen.lifting.outline import outline, segment_parts
 from nestgen.lifting.parts import Part, parts
 from nestgen.lifting.record import record
 from nestgen.lifting.segments import segments
+
+
+_LEVEL = re.compile(r"L[1-9][0-9]?")
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,15 @@ class Lifted:
     def modules(self) -> dict[str, tuple[str, ...]]:
         """The paths of the modules that are called in each part."""
         return {name: part.modules for name, part in self.parts.items()}
+
+    @property
+    def levels(self) -> dict[str, str]:
+        """The name of the output that each level is, the first of several."""
+        found: dict[str, str] = {}
+        for name, level in self.outputs.items():
+            if level is not None:
+                found.setdefault(f"L{level}", name)
+        return found
 
     @property
     def statement(self) -> str:
@@ -167,11 +181,35 @@ def level_outputs(module: nn.Module, example: Tensor) -> dict[str, str]:
     lifted = lift(module, example)
     if lifted.graph is None:
         raise ModuleError(f"{lifted.name}: {lifted.why}")
-    found: dict[str, str] = {}
-    for name, level in lifted.outputs.items():
-        if level is not None:
-            found.setdefault(f"L{level}", name)
-    return found
+    return lifted.levels
+
+
+def named_outputs(
+    module: nn.Module, example: Tensor, keep: Iterable[str]
+) -> tuple[str, ...]:
+    """`keep` with outputs' names for levels: "L2" where no output is called so.
+
+    Raises `ModuleError` for a level that no output is.
+
+    >>> import torch
+    >>> from nestgen.codegen.load import build
+    >>> spec = NestSpec(family="unet", depth=2, widths=2)
+    >>> named_outputs(build(spec), torch.zeros(1, 3, 16, 16), ["L2", "x0_0"])
+    ('0', 'x0_0')
+    """
+    names = tuple(keep)
+    if not any(map(_LEVEL.fullmatch, names)):
+        return names
+    lifted = lift(module, example)
+    known = {**lifted.levels, **{name: name for name in lifted.outputs}}
+    for name in names:
+        if _LEVEL.fullmatch(name) and name not in known:
+            has = ", ".join(f"{k} is output {own}" for k, own in lifted.levels.items())
+            raise ModuleError(
+                f"keep: {name} is no output's level or name in {lifted.name}: "
+                f"{has or lifted.why}"
+            )
+    return tuple(known.get(name, name) for name in names)
 
 
 def _same(

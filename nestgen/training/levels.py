@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from statistics import median
 from typing import Any
 
 import torch
@@ -107,14 +109,15 @@ def measure_levels(
     size = seen_at_once(whole, seen)
     x = torch.randn(batch_size, spec.in_channels, *size, device=device)
     alone = {level: prune(model, level).eval() for level in spec.heads}
-    seconds = time_in_turn(alone, x, rounds, progress)
+    runs = {level: partial(network, x) for level, network in alone.items()}
+    seconds = time_in_turn(runs, rounds, device=device, progress=progress)
     costs = level_costs(graph, size)
     levels = tuple(
         Level(
             level,
             scores[f"L{level}"],
             costs[level],
-            seconds[level],
+            median(seconds[level]),
             peak_bytes(alone[level], x),
             batch_size,
             count_windows(whole, seen),

@@ -28,7 +28,7 @@ def plot_levels(report: Report, path: str | os.PathLike[str]) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter
 
-    suffix = check_suffix(path)
+    check_suffix(path)
     with mpl.rc_context({"font.size": 10, "svg.hashsalt": "nestgen"}):
         figure = Figure(figsize=(9, 3.8), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
@@ -47,9 +47,15 @@ def plot_levels(report: Report, path: str | os.PathLike[str]) -> None:
         figure.suptitle(_headline(report), fontsize=11, color=INK)
         meaning = "bars: 95 % interval of the difference to the best level"
         figure.supxlabel(meaning, fontsize=8, color=OTHER)
-        buffer = io.BytesIO()
-        undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": None}
-        figure.savefig(buffer, format=suffix[1:], dpi=160, metadata=undated[suffix])
+        write_figure(figure, path)
+
+
+def write_figure(figure: Any, path: str | os.PathLike[str]) -> None:
+    """Write matplotlib's figure to `path`; the same figure gives the same bytes."""
+    suffix = check_suffix(path)
+    buffer = io.BytesIO()
+    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": None}
+    figure.savefig(buffer, format=suffix[1:], dpi=160, metadata=undated[suffix])
     write_whole(path, buffer.getvalue())
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,28 +14,42 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 WARM_UP = 2
+CPU = torch.device("cpu")
+
+Key = TypeVar("Key")
 
 
 def time_in_turn(
-    models: Mapping[int, nn.Module],
-    x: Tensor,
+    runs: Mapping[Key, Callable[[], object]],
     rounds: int,
+    *,
+    device: torch.device = CPU,
     progress: Callable[[int], object] = lambda runs: None,
-) -> dict[int, float]:
-    """The median seconds of a forward pass of each of `models` on `x`.
+    stopped: Callable[[], object] = lambda: False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[Key, list[float]]:
+    """The seconds of each of `runs` in each round, without gradients.
 
-    Each round runs every network once, so that a slow moment of the machine falls on
-    all of them; the first two rounds are not counted.
+    Each round runs all of them once, in an order of its own that is the same whenever
+    it is repeated, so that a slow moment of the machine falls on all of them and none
+    always follows the same one; the first two rounds are not counted. Once `stopped`
+    says so, the round in progress is the last.
+
+    >>> taken = time_in_turn({"a": lambda: None, "b": lambda: None}, rounds=3)
+    >>> {name: len(seconds) for name, seconds in taken.items()}
+    {'a': 3, 'b': 3}
     """
-    seconds: dict[int, list[float]] = {level: [] for level in models}
+    seconds: dict[Key, list[float]] = {key: [] for key in runs}
     with torch.inference_mode():
         for turn in range(WARM_UP + rounds):
-            for level, model in models.items():
-                taken = _seconds(model, x)
+            if stopped():
+                break
+            for key in random.Random(turn).sample(list(runs), len(runs)):
+                taken = _seconds(runs[key], device, clock)
                 if turn >= WARM_UP:
-                    seconds[level].append(taken)
+                    seconds[key].append(taken)
                 progress(1)
-    return {level: median(taken) for level, taken in seconds.items()}
+    return seconds
 
 
 def peak_bytes(model: nn.Module, x: Tensor) -> int:
@@ -54,12 +68,14 @@ def peak_bytes(model: nn.Module, x: Tensor) -> int:
     return counter.peak
 
 
-def _seconds(model: nn.Module, x: Tensor) -> float:
-    _wait(x.device)
-    began = time.perf_counter()
-    model(x)
-    _wait(x.device)
-    return time.perf_counter() - began
+def _seconds(
+    run: Callable[[], object], device: torch.device, clock: Callable[[], float]
+) -> float:
+    _wait(device)
+    began = clock()
+    run()
+    _wait(device)
+    return clock() - began
 
 
 def _wait(device: torch.device) -> None:

@@ -49,6 +49,7 @@ def loaded(code: str, folder: Path, **variables: str) -> set[str]:
         "--version",
         "build --help",
         "import --help",
+        "bench --help",
         "transfer --help",
         "gradients --help",
         "build --depth 5 --dense",

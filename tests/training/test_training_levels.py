@@ -23,7 +23,7 @@ from nestgen.training.choice import choose_level
 from nestgen.training.evaluate import evaluate
 from nestgen.training.levels import Report, measure_levels
 from nestgen.training.plot import plot_levels
-from nestgen.training.timing import peak_bytes, time_in_turn
+from nestgen.training.timing import peak_bytes
 
 IOUS = st.dictionaries(
     st.integers(1, 6),
@@ -82,22 +82,6 @@ def test_memory_is_counted_tensor_by_tensor() -> None:
     own = sum(t.nbytes for t in weights.state_dict().values())
     assert peak_bytes(weights, x) == 2 * one + own
     assert peak_bytes(nn.ReLU(inplace=True), x) == one
-
-
-def test_networks_are_timed_in_turn() -> None:
-    calls: list[str] = []
-
-    class Note(nn.Module):
-        def __init__(self, name: str) -> None:
-            super().__init__()
-            self.name = name
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            calls.append(self.name)
-            return x
-
-    time_in_turn({1: Note("a"), 2: Note("b")}, torch.zeros(1), rounds=3)
-    assert calls == ["a", "b"] * 5
 
 
 @pytest.fixture(scope="module")
