@@ -94,6 +94,17 @@ def outside_module(
     return made, torch.randn(*example, generator=chance)
 
 
+def check_alone(others: dict[str, Any]) -> None:
+    """Raise an error for one of the command's parameters that `--module` excludes."""
+    context = click.get_current_context()
+    assert context is not None
+    for parameter in context.command.params:
+        if others.get(str(parameter.name)) not in (None, False):
+            raise click.UsageError(
+                f"{parameter.opts[-1]}: says nothing beside --module"
+            )
+
+
 def lifted_module(
     module: str | None,
     arguments: tuple[tuple[str, Any], ...],
@@ -103,16 +114,14 @@ def lifted_module(
 ) -> Lifted | None:
     """The grid of the module that the options name; None where they name none.
 
-    `others` are options that describe a network, or what the example says: none of them
-    may be given beside it.
+    `others` are parameters that describe a network, or say what the example does: none
+    of them may be given beside it.
     """
+    if module:
+        check_alone(others)
     made = outside_module(module, arguments, weights, example)
     if made is None:
         return None
-    for name, value in others.items():
-        if value not in (None, False):
-            option = "FILE" if name == "file" else f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{option}: says nothing beside --module")
     from nestgen.lifting.lift import lift
 
     return lift(*made)

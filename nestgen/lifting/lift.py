@@ -24,7 +24,6 @@ from nestgen.lifting.parts import Part, parts
 from nestgen.lifting.record import record
 from nestgen.lifting.segments import segments
 
-
 _LEVEL = re.compile(r"L[1-9][0-9]?")
 
 

@@ -14,6 +14,7 @@ from nestgen.arch.spec import NestSpec
 from nestgen.arch.specfile import from_toml
 from nestgen.cli import main
 from nestgen.lifting.lift import lift
+from nestgen.statefile import read_state_dict
 
 STYLE = Path(__file__).parents[1] / "foreign" / "nested_unet_style.py"
 NESTED = (
@@ -101,6 +102,15 @@ def test_of_another_network_its_blocks_are_told() -> None:
     assert "output 0: no level" in result.output
 
 
+def test_what_is_kept_may_be_a_level(folder: Path) -> None:
+    for keep in ("L2", "1"):
+        assert call(f"prune {NESTED} --keep {keep} -o {keep}.pt").exit_code == 0
+    one, two = (read_state_dict(folder / f"{name}.pt") for name in ("L2", "1"))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not any(name.startswith(("conv3", "final3")) for name in one)
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -108,8 +118,11 @@ def test_of_another_network_its_blocks_are_told() -> None:
         (f"draw {NESTED} --compare unet", "--compare: says nothing beside --module"),
         (f"draw {NESTED} --size 64", "--size: says nothing beside --module"),
         (f"inspect {NESTED} --size 64", "--size: says nothing beside --module"),
-        (f"inspect small.toml {CNN}", "FILE: says nothing beside --module"),
+        (f"inspect small.toml {CNN}", "file: says nothing beside --module"),
         (f"draw {NESTED} --level 7", "L7: this UNet++ of depth 4 has the levels"),
+        (f"prune {NESTED} --keep L5", "keep: L5 is no output's level or name in"),
+        (f"prune {CNN} --keep L1", "Conv2d: no nested U-Net"),
+        (f"draw --spec small.toml {CNN}", "--spec: says nothing beside --module"),
         (f"draw {CNN} --level 1", "Conv2d: is no nested U-Net"),
         (f"draw {ADDED} --heat macs", "--heat: is a formula of nestgen's blocks; no"),
         ("draw --example 1,3,8,8", "--example: says nothing without --module"),
