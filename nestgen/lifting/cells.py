@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from nestgen.lifting.kinds import convolves, moves, pointwise
@@ -96,7 +96,27 @@ class Cells:
                 inputs=tuple(way.source for way in self.ways(first)),
                 scale=segment.scale,
             )
-        return found
+        return self._without_stem(found)
+
+    def _without_stem(self, found: dict[int, Cell]) -> dict[int, Cell]:
+        """`found` without finer rows to which nothing comes back.
+
+        They belong to the first cell of the next row.
+        """
+        ends = {n for numbers in self.pieces.ends.values() for n in numbers}
+        heads = {way.source for n in ends for way in self._ways((n,), ())}
+        finest = max((cell.scale for cell in found.values()), key=math.prod)
+        first, *others = [n for n, cell in found.items() if cell.scale == finest]
+        readers = [n for n, cell in found.items() if first in cell.inputs]
+        if others or first in heads or len(readers) != 1:
+            return found
+        stem, cell = found[first], found[readers[0]]
+        if cell.inputs != (first,):
+            return found
+        numbers = (*stem.numbers, *stem.rest, *cell.numbers)
+        begun = replace(cell, numbers=numbers, inputs=stem.inputs)
+        rest = {n: x for n, x in found.items() if n != first}
+        return self._without_stem({**rest, readers[0]: begun})
 
     def ways(self, first: int) -> list[Way]:
         """The ways into a segment from the cells that it reads, in order."""

@@ -52,8 +52,9 @@ def _choices(grid: Grid, fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 heads = head_nodes(name, fields["depth"], fields["heads"]).values()
                 if found == grid.inputs and set(heads) <= set(found):
                     yield choice
-    edges = [(edge.source.name, edge.target.name) for edge in grid.edges]
-    yield {"family": "custom", "edges": edges}
+    edges = sorted(grid.edges, key=lambda edge: (sum(edge.target), edge.target.j))
+    names = [(edge.source.name, edge.target.name) for edge in edges]
+    yield {"family": "custom", "edges": names}
 
 
 def _levels(grid: Grid) -> set[int]:

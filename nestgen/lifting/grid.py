@@ -38,11 +38,12 @@ class Grid:
 
     @property
     def full_scale(self) -> bool:
-        """Whether edges span rows, or where there is no room, are convolved in one."""
+        """Whether edges span rows, or where there are but two, all are convolved."""
         edges = self.edges
         if len(self.scales) > 2:
             return any(abs(edge.source.i - edge.target.i) > 1 for edge in edges)
-        return any(edge.kind == "skip" and self.convolved(edge) for edge in edges)
+        joined = [edge for edge in edges if edge.kind != "down"]
+        return self.concatenates and all(map(self.convolved, joined))
 
     @property
     def edges(self) -> list[Edge]:

@@ -4,7 +4,7 @@ of blocks."""
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -45,19 +45,22 @@ def skeleton(done: Record, scale: Sequence[Scale]) -> Skeleton:
     A gate is left out where it is multiplied in: it weighs what is there and brings
     nothing. A join is left out, with all that lies between it and the operation through
     which all its inputs come, where that is inside of a block: where nothing between
-    them goes down and comes up again, and nothing else reads of it. What is left has
+    them goes down and comes up again, and nothing else reads of it. Numbers about the
+    whole image, and what comes of them, have no resolution there. What is left has
     joins where a nested U-Net has its nodes.
     """
-    flow = _flow(done)
+    flow, whole = _flow(done), _whole(done.operations)
     convolved = {n for n in flow if convolves(done.operations[n])}
     entries = nx.immediate_dominators(flow, IMAGE)
     for join in [n for n in nx.topological_sort(flow) if flow.in_degree(n) > 1]:
-        between = _inside(flow, scale, entries[join], join, done.outputs.values())
-        if between and not convolved.isdisjoint(between):
+        between = _between(flow, entries[join], join, done.outputs.values())
+        steps = flow.subgraph({entries[join], join} | between).edges
+        if _leaves(flow, join, between) or _returns(scale, steps, whole):
+            continue
+        if not convolved.isdisjoint(between):
             convolved.add(join)
-        if between is not None:
-            flow.remove_nodes_from(between)
-            flow.add_edge(entries[join], join)
+        flow.remove_nodes_from(between)
+        flow.add_edge(entries[join], join)
     return Skeleton(flow, _take_ends(done, flow, convolved & set(flow)))
 
 
@@ -119,17 +122,32 @@ def _switched(operations: Sequence[Operation], number: int) -> bool:
     return switches(operation)
 
 
-def _inside(
-    flow: Flow,
-    scale: Sequence[Scale],
-    entry: int,
-    join: int,
-    outputs: Collection[int],
-) -> set[int] | None:
-    """All from `entry` to `join`, if that is inside of a block."""
-    between = (nx.descendants(flow, entry) & nx.ancestors(flow, join)) - set(outputs)
-    inside = flow.subgraph({entry, join} | between)
-    ups = any(finer(scale[b], scale[a]) for a, b in inside.edges)
-    downs = any(finer(scale[a], scale[b]) for a, b in inside.edges)
-    leaks = any(set(flow[n]) - between - {join} for n in between)
-    return None if leaks or (ups and downs) else between
+def _whole(operations: Sequence[Operation]) -> set[int]:
+    """The results that are one number for each channel, averaged over all pixels."""
+    found: set[int] = set()
+    for number, operation in enumerate(operations[1:], start=1):
+        source = operation.inputs[0]
+        single = set(operation.shape[2:]) == {1}
+        averages = operation.name.startswith(("mean", "adaptive", "amax"))
+        if single and (averages or source in found):
+            found.add(number)
+    return found
+
+
+def _between(flow: Flow, entry: int, join: int, outputs: Collection[int]) -> set[int]:
+    """All on the ways from `entry` to `join` that is no output."""
+    inside = nx.descendants(flow, entry) & nx.ancestors(flow, join)
+    return set(inside) - set(outputs)
+
+
+def _leaves(flow: Flow, join: int, between: Collection[int]) -> bool:
+    """Whether others than those `between` and the `join` read of it."""
+    return any(set(flow[n]) - {*between, join} for n in between)
+
+
+def _returns(
+    scale: Sequence[Scale], steps: Iterable[tuple[int, int]], whole: Collection[int]
+) -> bool:
+    """Whether `steps` lead down and up again, but for those by way of `whole`."""
+    pairs = [(scale[a], scale[b]) for a, b in steps if not {a, b} & set(whole)]
+    return any(finer(a, b) for a, b in pairs) and any(finer(b, a) for a, b in pairs)

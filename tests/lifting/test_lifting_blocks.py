@@ -109,9 +109,22 @@ def test_what_is_inside_of_blocks_is_not_drawn(name: str) -> None:
 
 def test_heads_on_other_rows_are_no_levels() -> None:
     lifted = lift(Pyramid(), torch.randn(1, 3, 16, 16))
+    assert lifted.graph is not None, lifted.why
+    assert lifted.graph.spec.label == "U-Net of depth 1"
+    assert lifted.outputs == {"0": None, "1": 1}
+
+
+def test_what_no_spec_describes_is_told() -> None:
+    spec = NestSpec(depth=2, widths=(4, 64, 64), encoder="timm:resnet18")
+    lifted = lift(build(spec), torch.randn(1, 3, 32, 32))
     assert lifted.graph is None
-    assert lifted.why.startswith("no nested U-Net that a spec describes: ")
-    assert lifted.outputs == {"0": None, "1": None}
+    assert lifted.why == (
+        "no nested U-Net that a spec describes: x1_0 and x0_0 both read the image"
+    )
+    assert lifted.outputs == {"L1": None, "L2": None}
+    assert {part.modules[0] for part in lifted.parts.values() if part.modules} > {
+        "x0_2"
+    }
 
 
 def test_branches_of_one_resolution_are_inside_of_a_block() -> None:

@@ -136,6 +136,35 @@ class Plain(nn.Module):
         return y
 
 
+class Pooled(nn.Module):
+    """DeepLab v3+: below, branches beside the mean of the image, up-sampled again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = twice(3, 4), twice(4, 8)
+        self.branches = nn.ModuleList(convolved(8, 4) for _ in range(2))
+        self.mean = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 4, 1))
+        self.join, self.last = convolved(12, 6), twice(10, 4)
+        self.out = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine = self.fine(x)
+        below = self.coarse(F.max_pool2d(fine, 2))
+        mean = F.interpolate(self.mean(below), size=below.shape[2:])
+        below = self.join(torch.cat([*(b(below) for b in self.branches), mean], 1))
+        up = F.interpolate(below, scale_factor=2.0)
+        y: Tensor = self.out(self.last(torch.cat([up, fine], 1)))
+        return y
+
+
+def test_the_mean_of_an_image_is_no_row() -> None:
+    lifted = lift(Pooled(), torch.randn(1, 3, 16, 16))
+    assert lifted.graph is not None, lifted.why
+    assert lifted.graph.spec.inputs == NestSpec(family="unet", depth=1).inputs
+    inside = {"coarse", "branches.0", "branches.1", "mean", "join"}
+    assert inside <= set(lifted.modules["x1_0"])
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_full_scale_edges_of_others(depth: int) -> None:
     lifted = lift(FullScale(depth), torch.randn(1, 3, 32, 32))
@@ -164,6 +193,33 @@ def test_a_backbone_may_begin_at_any_row(name: str, depth: int, stem: int) -> No
     )
     counted = sum(part.parameters for part in lifted.parts.values())
     assert counted == sum(x.numel() for x in OnBackbone(name).parameters())
+
+
+class FromQuarter(OnBackbone):
+    """The same without a skip from the encoder's first row, and no more rows above."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.decoder = self.decoder[:-1]
+        self.head = nn.Conv2d(8, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        _, *rows, y = self.encoder(x)
+        for block, row in zip(self.decoder, reversed(rows), strict=True):
+            y = block(torch.cat([F.interpolate(y, scale_factor=2.0), row], 1))
+        return F.interpolate(self.head(y), size=x.shape[2:])
+
+
+def test_rows_to_which_nothing_comes_back_are_a_stem() -> None:
+    network = FromQuarter("resnet18")
+    lifted = lift(network, torch.randn(1, 3, 64, 64))
+    assert lifted.graph is not None, lifted.why
+    assert lifted.graph.spec.inputs == NestSpec(family="unet", depth=3).inputs
+    assert lifted.stem == (4, 4)
+    assert lifted.modules["x0_0"] == (
+        *("encoder.conv1", "encoder.bn1", "encoder.act1"),
+        *("encoder.maxpool", "encoder.layer1"),
+    )
 
 
 def test_what_is_cropped_is_of_the_same_row() -> None:
