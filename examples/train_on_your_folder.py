@@ -43,14 +43,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     report = measure_levels(model, val_pairs)
     for level in report.levels:
         print(
-            f"L{level.level}: IoU {level.scores.mean_iou:.3f}, "
+            f"{level.name}: IoU {level.scores.mean_iou:.3f}, "
             f"{level.cost.parameters:,} parameters, {1000 * level.seconds:.1f} ms"
         )
 
-    kept = report.choice.level
-    path = given.output / f"model-L{kept}.pt"
-    nestgen.save(nestgen.prune(model, kept), path)
-    print(f"L{kept} is enough: {path}")
+    kept = report.chosen
+    path = given.output / f"model-{kept.name}.pt"
+    nestgen.save(nestgen.prune(model, kept.heads), path)
+    print(f"{kept.name} is enough: {path}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from nestgen.errors import NestgenError as NestgenError
     from nestgen.foreign.take import import_weights as import_weights
     from nestgen.inference.bench import bench as bench
+    from nestgen.inference.calibrate import calibrate as calibrate
+    from nestgen.inference.growing import predict_anytime as predict_anytime
     from nestgen.inference.predict import predict as predict
     from nestgen.inspection.report import inspect as inspect
     from nestgen.lifting.lift import lift as lift
@@ -42,6 +44,7 @@ _HOMES = {
     "alt_text": "nestgen.drawing",
     "bench": "nestgen.inference.bench",
     "build": "nestgen.codegen.load",
+    "calibrate": "nestgen.inference.calibrate",
     "draw": "nestgen.drawing",
     "gradients": "nestgen.surgery.gradients",
     "import_weights": "nestgen.foreign.take",
@@ -50,6 +53,7 @@ _HOMES = {
     "load": "nestgen.checkpoint",
     "module_gradients": "nestgen.surgery.gradients",
     "predict": "nestgen.inference.predict",
+    "predict_anytime": "nestgen.inference.growing",
     "prune": "nestgen.surgery.cut",
     "save": "nestgen.checkpoint",
     "register": "nestgen.arch.families",
@@ -66,6 +70,7 @@ __all__ = [
     "alt_text",
     "bench",
     "build",
+    "calibrate",
     "draw",
     "gradients",
     "import_weights",
@@ -74,6 +79,7 @@ __all__ = [
     "load",
     "module_gradients",
     "predict",
+    "predict_anytime",
     "prune",
     "register",
     "save",

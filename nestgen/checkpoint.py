@@ -1,8 +1,9 @@
 """Checkpoints: a network as data, its spec and its tensors, never as code.
 
-A checkpoint is a `.pt` (read with `weights_only=True`) or a `.safetensors` (spec and
-digest in its metadata). A SHA-256 covers all that is read from it, so a damaged file
-is refused. Whatever is wrong with a file, the error is one `CheckpointError`.
+A checkpoint is a `.pt` (read with `weights_only=True`) or a `.safetensors` (all but the
+tensors as JSON in its metadata). A SHA-256 covers all that is read from it, so a
+damaged file is refused. Whatever is wrong with a file, the error is one
+`CheckpointError`.
 """
 
 from __future__ import annotations
@@ -55,9 +56,10 @@ def save(
 ) -> None:
     """Write a network that nestgen built to `path`, a `.pt` or a `.safetensors`.
 
-    The same network gives the same bytes. `extra` is what a training run needs to go
-    on: None, bool, int, float, str and tensors, nested in dicts, lists and tuples; it
-    goes into a `.pt` alone. The file appears whole or not at all.
+    The same network gives the same bytes. `extra` is what else belongs to it, such as
+    what a training run needs to go on: None, bool, int, float, str and tensors, nested
+    in dicts, lists and tuples; in a `.safetensors`, what JSON has. The file appears
+    whole or not at all.
 
     Raises `CheckpointError` for a model whose tensors are not those of its `.spec`.
 
@@ -90,13 +92,15 @@ def load(
 ) -> nn.Module:
     """The network in `path`, in eval mode on `device`, with its `.spec`.
 
-    Its class is generated again from the spec; the file brings tensors alone.
+    Its class is generated again from the spec; the file brings tensors alone, and with
+    them, as `.calibration`, when to stop early, where `nestgen calibrate` has said so.
     Raises `CheckpointError` for anything but a whole, honest checkpoint.
     """
     contents = read(path)
     with named(path):
         model = blank(contents.spec)
         model.load_state_dict(contents.tensors, strict=True, assign=True)
+        model.calibration = (contents.extra or {}).get("calibration")  # type: ignore[assignment]
         return model.to(device).eval()
 
 
@@ -131,10 +135,12 @@ def _pt_bytes(content: dict[str, Any]) -> bytes:
 
 
 def _safetensors_bytes(content: dict[str, Any]) -> bytes:
+    names = ["version", "spec", "sha256"]
     if content["extra"] is not None:
-        raise CheckpointError("a .safetensors has no place for extra; a .pt has")
-    header = {name: content[name] for name in ("version", "spec", "sha256")}
-    metadata = {_FORMAT: json.dumps(header)}
+        names.append("extra")
+        if not _is_json(content["extra"]):
+            raise CheckpointError("a .safetensors has no place for such an extra")
+    metadata = {_FORMAT: json.dumps({name: content[name] for name in names})}
     return safetensors.torch.save(content["tensors"], metadata=metadata)
 
 
@@ -143,7 +149,16 @@ def _read_safetensors(file: BinaryIO) -> Any:
     header = json.loads(metadata.get(_FORMAT, "null"))
     if not isinstance(header, dict):
         return None
-    return {**header, "format": _FORMAT, "tensors": tensors, "extra": None}
+    return {"extra": None, **header, "format": _FORMAT, "tensors": tensors}
+
+
+def _is_json(value: Any) -> bool:
+    """Whether JSON gives back what it is given."""
+    if type(value) is dict:
+        return all(type(key) is str and _is_json(value[key]) for key in value)
+    if type(value) is list:
+        return all(map(_is_json, value))
+    return type(value) in (bool, int, float, str, type(None))
 
 
 def _checked(content: Any) -> Contents:

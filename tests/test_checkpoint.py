@@ -246,11 +246,19 @@ def test_extra_without_an_end_is_refused(tmp_path: Path) -> None:
     assert reason == "nested too deeply"
 
 
-def test_safetensors_have_no_extra(tmp_path: Path) -> None:
-    def write(path: Path) -> None:
-        save(lived(), path, extra={})
+def test_safetensors_have_what_json_has_beside_the_tensors(tmp_path: Path) -> None:
+    extra = {"a": [0.1, -1e-300, True, None, {"ü": "b"}], "c": {"1": [[], {}]}}
+    save(lived(), tmp_path / "a.safetensors", extra=extra)
+    assert read(tmp_path / "a.safetensors").extra == extra
+    assert read(tmp_path / "a.safetensors").extra["a"][2] is True  # type: ignore[index]
 
-    assert "no place for extra" in refusal(tmp_path / "a.safetensors", write)
+
+@pytest.mark.parametrize("value", [(1, 2), {1: 2}, torch.zeros(1), [(1,)]], ids=repr)
+def test_what_json_would_change_is_refused(value: Any, tmp_path: Path) -> None:
+    def write(path: Path) -> None:
+        save(lived(), path, extra={"value": value})
+
+    assert "no place for such" in refusal(tmp_path / "a.safetensors", write)
 
 
 @pytest.mark.parametrize("name", ["a.pth", "a", "a.PT", "a.onnx"])

@@ -64,3 +64,7 @@ MeasureName = Literal["parameters", "macs", "activations"]
 """What a drawing may show of each node."""
 
 PresetName = Literal["default", "zhou2018", "phone", "convnext"]
+
+Mode = Literal["fast", "accurate"]
+"""Whose answer is a network's (Zhou et al., 2018): its highest head's, or the mean of
+all heads' probabilities."""

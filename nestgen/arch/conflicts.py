@@ -19,7 +19,7 @@ from nestgen.arch.layers import is_dense
 from nestgen.arch.rows import per_row, problem
 
 _TAKEN = {
-    *("Layer", "Projection", "Residual", "Stage", "Stem"),
+    *("Generator", "Layer", "Projection", "Residual", "Stage", "Stem"),
     *("Node", "Single", "Tensor", "Encoder", "Gate", "SqueezeExcite", "PixelShuffle"),
     *(
         "ChannelNorm",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from itertools import accumulate
 
 from nestgen.arch.blocks import BLOCKS, single
 from nestgen.arch.choices import LEARNED_UPS
@@ -129,6 +130,22 @@ def level_costs(graph: NestGraph, size: tuple[int, ...]) -> dict[int, Cost]:
         )
         for k in graph.levels
     }
+
+
+def grown_costs(graph: NestGraph, size: tuple[int, ...]) -> dict[int, Cost]:
+    """What is computed until a network that goes from level to level is at each.
+
+    >>> from nestgen.arch.spec import NestSpec
+    >>> graph = NestGraph(NestSpec.preset("zhou2018"))
+    >>> costs, whole = grown_costs(graph, (96, 96)), graph_cost(graph, (96, 96))
+    >>> f"{costs[2].macs / whole.macs:.3f}", costs[4] == whole
+    ('0.299', True)
+    """
+    made = [
+        sum((node_cost(graph, node, size) for node in nodes), head_cost(graph, k, size))
+        for k, nodes in graph.stages.items()
+    ]
+    return dict(zip(graph.stages, accumulate(made), strict=True))
 
 
 def default_size(graph: NestGraph) -> tuple[int, ...]:

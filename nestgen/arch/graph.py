@@ -142,6 +142,24 @@ class NestGraph:
         """The nodes of the level: its head's node and all that it depends on."""
         return frozenset(ancestors(self._inputs, [self.head(level)]))
 
+    @cached_property
+    def stages(self) -> dict[int, tuple[Node, ...]]:
+        """By level, the nodes that its head needs beyond those of the levels before.
+
+        What no head needs comes with the last.
+
+        >>> graph = NestGraph(NestSpec(depth=2))
+        >>> {level: len(nodes) for level, nodes in graph.stages.items()}
+        {1: 3, 2: 3}
+        """
+        left, found = list(self.nodes), {}
+        for level in self.levels:
+            last = level == self.levels[-1]
+            wanted = frozenset(left) if last else self.needed(level)
+            found[level] = tuple(node for node in left if node in wanted)
+            left = [node for node in left if node not in wanted]
+        return found
+
     def inputs(self, node: Node) -> tuple[Edge, ...]:
         """The edges into `node`, in the order in which it concatenates them."""
         return tuple(Edge(source, node) for source in self._inputs[node])

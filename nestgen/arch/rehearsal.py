@@ -43,9 +43,9 @@ class _Rehearsal:
 
     def whole(self) -> Tape:
         image = self.ops.new(self.spec.in_channels, self._pixels(0), grad=False)
-        for node in self.graph.nodes:
-            self.nodes[node] = self._node(node, image)
-        for level in self.graph.levels:
+        for level, nodes in self.graph.stages.items():
+            for node in nodes:
+                self.nodes[node] = self._node(node, image)
             self._head(level)
         return self.tape
 

@@ -29,6 +29,7 @@ COMMANDS = [
     "prune",
     "bench",
     "transfer",
+    "calibrate",
     "predict",
     "demo",
 ]

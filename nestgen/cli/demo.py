@@ -31,7 +31,7 @@ def command(output: str, seed: int, force: bool) -> None:
 def run(folder: Folder, scale: Scale, seed: int, force: bool = False) -> Result:
     """The steps of the other commands, one after the other, and a page about them."""
     from nestgen.checkpoint import load
-    from nestgen.cli import levels, train
+    from nestgen.cli import choosing, levels, train
     from nestgen.demo.cells import write_cells
     from nestgen.demo.page import Result, write_page
     from nestgen.demo.run import label_images, one_thread, write_masks
@@ -39,6 +39,7 @@ def run(folder: Folder, scale: Scale, seed: int, force: bool = False) -> Result:
     from nestgen.imaging.pairs import find_pairs, find_splits
     from nestgen.surgery.write import write_cut
     from nestgen.training.plot import plot_levels
+    from nestgen.training.rule import Rule
 
     folder.check(force)
     data = str(folder.data)
@@ -53,13 +54,15 @@ def run(folder: Folder, scale: Scale, seed: int, force: bool = False) -> Result:
         model = load(folder.model)
 
         _say(3, "measure every level, and choose the smallest that is enough")
-        report = levels.measure(model, splits[1], scale.tolerance, scale.rounds)
+        val = choosing.Images(splits[1], None)
+        rule = Rule(margin=scale.margin)
+        report = choosing.measure(model, val, rule, scale.rounds)
         for path in folder.plots:
             plot_levels(report, path)
-        level = report.choice.level
+        (level,) = report.chosen.heads
 
         _say(4, f"cut the network at L{level}, and prove the cut")
-        proof = write_cut(model, level, folder.cut(level), folder.source(level))
+        proof = write_cut(model, [level], folder.cut(level), folder.source(level))
 
         _say(5, "predict the test images, draw the network, write the page")
         tests = find_pairs(folder.data / "test")
@@ -83,7 +86,7 @@ def _say(step: int, words: str) -> None:
 def _summarise(result: Result, folder: Folder) -> None:
     from nestgen.demo.run import next_commands
 
-    level = result.report.choice.level
+    (level,) = result.report.chosen.heads
     click.echo(result.proof.statement)
     click.echo(
         f"\n{result.headline}\n"

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from nestgen.cli.choosing import (
+    choice_options,
+    images_of,
+    in_words,
+    make_rule,
+    measure,
+)
 from nestgen.cli.device import device_option, load_on
 from nestgen.cli.window import window_for, window_option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import nn
-
-    from nestgen.imaging.pairs import Pair
     from nestgen.training.levels import Report
 
 
 @click.command("levels")
 @click.argument("model")
 @click.option("--data", required=True, metavar="DIR", help="images/ and masks/.")
-@click.option("--val-fraction", type=float, help="Of DIR, as train split it.")
-@click.option("--tolerance", type=float, default=0.005, show_default=True)
+@choice_options
 @click.option("--rounds", type=click.IntRange(1), default=15, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True)
 @window_option
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 def command(
     model: str,
     data: str,
-    val_fraction: float | None,
-    tolerance: float,
     rounds: int,
     batch_size: int,
     window: tuple[int, ...] | None,
@@ -44,19 +43,20 @@ def command(
     plot: tuple[str, ...],
     as_json: bool,
     force: bool,
+    **choosing: Any,
 ) -> None:
-    """Measure every level of MODEL on the images of DIR, and choose the smallest.
+    """Measure every level of MODEL on the images of DIR, and choose the cheapest.
 
-    The choice is the smallest level whose mean IoU is within the tolerance of the
-    best. The plot goes to MODEL-levels.png and .svg unless -o names others; with
+    The choice is the level of fewest multiply-accumulates, within the limits, that is
+    shown by these images to lack less than the margin to the best. --report tests it
+    on others. The plot goes to MODEL-levels.png and .svg unless -o names others; with
     --json there is one only if -o names it. --val-fraction measures the images that
     `train` with the same fraction validated on. Images larger than --window are gone
     over by windows; time and memory are those of one.
 
-    Example: nestgen levels run/model.pt --data DATA/val
+    Example: nestgen levels run/model.pt --data DATA/val --report DATA/test
     """
     from nestgen.files import refuse_existing
-    from nestgen.training.choice import check_tolerance
     from nestgen.training.plot import check_suffix, plot_levels
 
     stem = Path(model).with_suffix("")
@@ -65,11 +65,11 @@ def command(
     for path in plots:
         check_suffix(path)
     refuse_existing(*plots, force=force)
-    check_tolerance(tolerance)
-    pairs = val_pairs(data, val_fraction)
+    images = images_of(data, choosing)
+    rule = make_rule(choosing)
     network = load_on(model, device)
     seen = window_for(network, window)
-    report = measure(network, pairs, tolerance, rounds, batch_size, seen)
+    report = measure(network, images, rule, rounds, batch_size, seen)
     if as_json:
         click.echo(json.dumps({**report.to_plain(), "plots": list(plots)}, indent=2))
     else:
@@ -80,73 +80,19 @@ def command(
         click.echo(f"wrote {', '.join(plots)}")
 
 
-def val_pairs(data: str, val_fraction: float | None) -> Sequence[Pair]:
-    """All images of a folder, or those of it that a fraction leaves to validate on."""
-    from nestgen.imaging.pairs import find_pairs, find_splits
-
-    return (
-        find_pairs(data) if val_fraction is None else find_splits(data, val_fraction)[1]
-    )
-
-
-def measure(
-    model: nn.Module,
-    pairs: Sequence[Pair],
-    tolerance: float,
-    rounds: int = 15,
-    batch_size: int = 1,
-    window: tuple[int, ...] | None = None,
-) -> Report:
-    """Measure under a bar; both `levels` and `prune --level auto` do."""
-    from nestgen.cli.progress import live_bar
-    from nestgen.codegen.load import spec_of
-    from nestgen.training.levels import measure_levels
-    from nestgen.training.timing import WARM_UP
-
-    runs = (rounds + WARM_UP) * len(spec_of(model).heads)
-    with live_bar() as bar:
-        task = bar.add_task("measuring levels", total=len(pairs) + runs)
-        return measure_levels(
-            model,
-            pairs,
-            window=window,
-            tolerance=tolerance,
-            rounds=rounds,
-            batch_size=batch_size,
-            progress=lambda done: bar.advance(task, done),
-        )
-
-
-def choose(
-    model: nn.Module,
-    pairs: Sequence[Pair],
-    tolerance: float | None,
-    window: tuple[int, ...] | None,
-) -> int:
-    """The level that `levels` chooses; its reason goes to stderr."""
-    report = measure(
-        model,
-        pairs,
-        0.005 if tolerance is None else tolerance,
-        rounds=1,
-        window=window_for(model, window),
-    )
-    click.echo(in_words(report), err=True)
-    return report.choice.level
-
-
 def show(report: Report) -> None:
-    """The table of the levels, and the choice in words."""
+    """The table of the levels, by class too where there are several, and the choice."""
     from nestgen.cli.tables import count, scaled, show_table
     from nestgen.imaging.size import size_text
 
     columns = ["level", "IoU", "Dice", "IoU, all px", "Dice, all px", "parameters"]
     columns += ["MACs", "weights", "ms", "images/s", "peak memory"]
+    own = report.rule.own is not None
     show_table(
-        columns,
+        [*columns, *[report.rule.score_name] * own],
         [
             [
-                f"L{level.level}",
+                level.name,
                 f"{level.scores.mean_iou:.4f}",
                 f"{level.scores.mean_dice:.4f}",
                 f"{level.scores.pixel_iou:.4f}",
@@ -157,28 +103,26 @@ def show(report: Report) -> None:
                 f"{1000 * level.seconds:.1f}",
                 f"{level.images_per_second:.1f}",
                 scaled(level.peak_bytes, "B"),
+                *[f"{report.score(level):.4f}"] * own,
             ]
             for level in report.levels
         ],
         title=f"{report.images} images; MACs, time and memory at "
         f"{size_text(report.size)}, batch {report.levels[0].batch_size}",
     )
+    classes = report.levels[0].scores.counts.shape[1]
+    if classes > 1:
+        show_table(
+            ["IoU", *(level.name for level in report.levels)],
+            [
+                [
+                    f"class {label}",
+                    *(
+                        f"{level.scores.of_class(label).mean_iou:.4f}"
+                        for level in report.levels
+                    ),
+                ]
+                for label in range(1, classes + 1)
+            ],
+        )
     click.echo(in_words(report))
-
-
-def in_words(report: Report) -> str:
-    """The choice and its reason, a line for each level that is not the best."""
-    choice = report.choice
-    lines = [
-        f"L{level} - L{choice.best}: IoU {d.mean:+.4f} per image, "
-        f"95 % interval {d.low:+.4f} to {d.high:+.4f}"
-        for level, d in choice.differences.items()
-        if level != choice.best
-    ]
-    return "\n".join(
-        [
-            *lines,
-            f"choice: L{choice.level}, the smallest level within "
-            f"{choice.tolerance:g} of the best mean IoU (L{choice.best})",
-        ]
-    )

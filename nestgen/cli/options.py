@@ -18,6 +18,7 @@ from nestgen.arch.choices import (
     Up,
 )
 from nestgen.arch.families import FamilyName
+from nestgen.units import unscaled
 
 if TYPE_CHECKING:
     from nestgen.arch.spec import NestSpec
@@ -76,6 +77,23 @@ class Size(click.ParamType[tuple[int, ...]]):
                 ctx,
             )
         return tuple(int(part) for part in parts)
+
+
+class Amount(click.ParamType[float]):
+    """A number, with a decimal prefix or without."""
+
+    name = "N[k|M|G]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """The number that is meant."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return unscaled(value)
+        except ValueError:
+            self.fail(f"{value!r}: a number, as 200000, 500k or 2MB", param, ctx)
 
 
 class Sizes(click.ParamType[list[tuple[int, ...]]]):
@@ -183,15 +201,16 @@ def make_spec(options: dict[str, Any], **defaults: Any) -> NestSpec:
         raise SpecError(f"{file}: {error}" if file else str(error)) from error
 
 
-def _choice(words: Any) -> click.Choice[str]:
+def words_of(words: Any) -> click.Choice[str]:
+    """One of the words that a `Literal` allows."""
     return click.Choice(get_args(words))
 
 
 _SPEC_OPTIONS = [
     click.option("--spec", "spec_file", metavar="FILE", help="A spec, .toml or .json."),
-    click.option("--preset", type=_choice(PresetName), help="A named recipe."),
+    click.option("--preset", type=words_of(PresetName), help="A named recipe."),
     click.option(
-        "--family", type=_choice(FamilyName), help="Which skips a node takes."
+        "--family", type=words_of(FamilyName), help="Which skips a node takes."
     ),
     click.option("--dense", is_flag=True, default=None, help="The same as unet++."),
     click.option(
@@ -211,14 +230,14 @@ _SPEC_OPTIONS = [
     click.option(
         "--classes", type=int, help="Classes; 1 is foreground and background."
     ),
-    click.option("--up", type=_choice(Up), help="How a node's input is up-sampled."),
+    click.option("--up", type=words_of(Up), help="How a node's input is up-sampled."),
     click.option("--up-widths", type=Numbers(), help="Channels that come up, by row."),
-    click.option("--skip", type=_choice(Skip), help="What stands on a skip."),
-    click.option("--concat", type=_choice(Concat), help="Order of a node's inputs."),
-    click.option("--block", type=_choice(BlockKind), help="What a node is."),
-    click.option("--norm", type=_choice(Norm), help="Norm of the convolutions."),
+    click.option("--skip", type=words_of(Skip), help="What stands on a skip."),
+    click.option("--concat", type=words_of(Concat), help="Order of a node's inputs."),
+    click.option("--block", type=words_of(BlockKind), help="What a node is."),
+    click.option("--norm", type=words_of(Norm), help="Norm of the convolutions."),
     click.option("--groups", type=int, help="Groups of norm 'group'."),
-    click.option("--activation", type=_choice(Activation), help="Of the nodes."),
+    click.option("--activation", type=words_of(Activation), help="Of the nodes."),
     click.option("--slope", type=float, help="Of leaky_relu."),
     click.option("--dropout", type=float, help="Probability after each activation."),
     click.option("--drop-path", type=float, help="Stochastic depth of residual nodes."),

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from nestgen.cli.choosing import (
+    choice_options,
+    images_of,
+    in_words,
+    make_rule,
+    measure,
+)
 from nestgen.cli.module import module_options, outside_module
 from nestgen.cli.outside import prune_outside
-from nestgen.cli.window import window_option
+from nestgen.cli.window import window_for, window_option
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from nestgen.arch.heads import Heads
     from nestgen.surgery.proof import Proof
 
 
 @click.command("prune")
 @click.argument("model", required=False)
-@click.option("--level", metavar="K", help="2, say, or auto.")
+@click.option("--level", metavar="K", help="2, several as 1-3 or 1,3, or auto.")
 @click.option("--data", metavar="DIR", help="images/ and masks/ by which auto chooses.")
-@click.option("--val-fraction", type=float, help="Of DIR, as train split it.")
-@click.option("--tolerance", type=float, help="In IoU, of auto.  [0.005]")
+@choice_options
 @window_option
 @click.option("--keep", multiple=True, metavar="NAME", help="An output of --module.")
 @module_options
@@ -49,35 +57,38 @@ def command(
 ) -> None:
     """Cut MODEL, a .pt or a .safetensors, at a level; write checkpoint and source.
 
-    `--level auto` keeps the smallest level that is within the tolerance of the best on
-    the images of --data. A network that nestgen did not write, --module, is cut to the
-    outputs that --keep names: by place or key, with dots inside others, or by the path
-    of a module inside. Nothing is written unless the cut gives the bits of the whole.
+    Several levels stay together, each with its head, for `predict --mode accurate`.
+    `--level auto` keeps what `levels` chooses with the same options by the images of
+    --data. A network that nestgen did not write, --module, is cut to the outputs that
+    --keep names: by place or key, with dots inside others, or by the path of a module
+    inside. Nothing is written unless the cut gives the bits of the whole.
 
     Example: nestgen prune run/model.pt --level 2
     """
+    chosen = any(value is not None for value in choosing.values())
     theirs = outside_module(module, arguments, weights, example)
     if theirs is not None:
-        if model or level or data or not keep:
+        if model or level or data or chosen or not keep:
             raise click.UsageError("--module goes with --keep, not MODEL or --level")
         prune_outside(theirs, weights, keep, output, source, as_json, force)
         return
     if model is None or level is None or keep:
         raise click.UsageError("MODEL and --level, or --module and --keep")
+    from nestgen.arch.heads import heads_name
     from nestgen.checkpoint import load
     from nestgen.files import refuse_existing
     from nestgen.surgery.write import write_cut
 
-    given = data is not None or any(value is not None for value in choosing.values())
-    if (level == "auto") != (data is not None) or (given and level != "auto"):
+    if (level == "auto") != (data is not None) or (chosen and level != "auto"):
         raise click.UsageError(
-            "--level auto chooses by --data (--val-fraction, --tolerance, --window)"
+            "--level auto chooses by --data; the options of the choice go with it"
         )
     file = Path(model)
     whole = load(file)
-    kept = _number(level) if data is None else _auto(whole, data, choosing)
-    target = Path(output or file.with_name(f"{file.stem}-L{kept}{file.suffix}"))
-    text = Path(source or target.with_name(f"{target.stem.replace('-', '_')}.py"))
+    kept = _heads(level) if data is None else _auto(whole, data, choosing)
+    name = f"{file.stem}-{heads_name(kept)}{file.suffix}"
+    target = Path(output or file.with_name(name))
+    text = Path(source or target.with_name(re.sub("[-,]", "_", f"{target.stem}.py")))
     refuse_existing(target, text, force=force, keep=[file])
     proof = write_cut(whole, kept, target, text)
     bytes_of = [path.stat().st_size for path in (file, target)]
@@ -89,21 +100,26 @@ def command(
         click.echo(f"wrote {target}, {text}")
 
 
-def _auto(model: nn.Module, data: str, given: dict[str, Any]) -> int:
-    """The level that is enough on the images of `data`."""
-    from nestgen.cli.levels import choose, val_pairs
+def _auto(model: nn.Module, data: str, choosing: dict[str, Any]) -> Heads:
+    """What `levels` chooses by the images of `data`; its reason goes to stderr."""
+    images, window = images_of(data, choosing), choosing.pop("window")
+    rule = make_rule(choosing)
+    rounds = 1 if rule.max_ms is None else 15
+    report = measure(model, images, rule, rounds, window=window_for(model, window))
+    click.echo(in_words(report), err=True)
+    return report.chosen.heads
 
-    pairs = val_pairs(data, given["val_fraction"])
-    return choose(model, pairs, given["tolerance"], given["window"])
 
+def _heads(asked: str) -> Heads:
+    """The levels that the text after `--level` names: 2, L2, 1-3 or 1,3."""
+    from nestgen.arch.heads import read_heads
 
-def _number(asked: str) -> int:
-    """The level that the text after `--level` names: 2 or L2."""
     try:
-        return int(asked.removeprefix("L"))
+        return read_heads(asked)
     except ValueError:
         raise click.UsageError(
-            f"--level: {asked[:60]!a} is not allowed, a number such as 2, or auto"
+            f"--level: {asked[:60]!a} is not allowed, a number such as 2, several as "
+            "1-3 or 1,3, or auto"
         ) from None
 
 

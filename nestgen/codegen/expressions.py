@@ -224,6 +224,19 @@ def assign(
     return Code(_broken(f"{left} = ", value, indent, comment))
 
 
+def names_in(value: Expression) -> set[str]:
+    """The names that an expression reads, of what it calls not the function's.
+
+    >>> sorted(names_in(Call("self.x0_1", (Call("self.up0_1", ("x1_0",)), "x0_0"))))
+    ['x0_0', 'x1_0']
+    """
+    if isinstance(value, Call):
+        return names_in((*value.arguments, *(part for _, part in value.keywords)))
+    if isinstance(value, tuple):
+        return {name for part in value for name in names_in(part)}
+    return {value} if isinstance(value, str) else set()
+
+
 def _broken(before: str, value: Expression, indent: int, after: str) -> str:
     """`value` between `before` and `after`, what it holds on lines of its own where one
     line is too long."""

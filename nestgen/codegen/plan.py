@@ -11,7 +11,7 @@ from nestgen.arch.choices import AXES, LEARNED_UPS, LINEAR
 from nestgen.arch.graph import Edge, NestGraph, Node
 from nestgen.arch.skips import gate_channels, squeezed
 from nestgen.arch.specfile import to_toml
-from nestgen.codegen.expressions import WIDTH, Call, Expression
+from nestgen.codegen.expressions import WIDTH, Call, Expression, names_in
 from nestgen.codegen.modules import kernel, plain, resize, sized, upsample
 from nestgen.codegen.names import between, edge_module, head_name, rows_name
 from nestgen.codegen.parts import Module, Part, parts
@@ -36,13 +36,27 @@ class Diagonal:
     title: tuple[str, ...]
     lines: tuple[Line, ...]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What its lines assign."""
+        return tuple(name for line in self.lines for name in line.targets)
+
 
 @dataclass(frozen=True)
-class Head:
-    """A level's output."""
+class Stage:
+    """What a level adds to those before it.
+
+    Attributes:
+        level: its name.
+        diagonals: the nodes that no level before it needs.
+        logits: its head's.
+        kept: the lines that leave, of what later levels read, the images that go on.
+    """
 
     level: str
-    value: Expression
+    diagonals: tuple[Diagonal, ...]
+    logits: Expression
+    kept: tuple[Line, ...]
 
 
 @dataclass(frozen=True)
@@ -62,10 +76,14 @@ class Plan:
     multiples: tuple[int, ...]
     parts: tuple[Part, ...]
     modules: tuple[Module, ...]
-    diagonals: tuple[Diagonal, ...]
-    heads: tuple[Head, ...]
+    stages: tuple[Stage, ...]
     encoder: Foreign | None
     example: tuple[int, ...]
+
+    @property
+    def grows(self) -> bool:
+        """Whether it has several heads, and goes from one to the next."""
+        return len(self.stages) > 1
 
 
 def plan(graph: NestGraph) -> Plan:
@@ -85,8 +103,7 @@ def plan(graph: NestGraph) -> Plan:
         multiples=graph.multiples,
         parts=parts(graph),
         modules=tuple(_modules(graph)),
-        diagonals=_diagonals(graph),
-        heads=tuple(_heads(graph)),
+        stages=_stages(graph),
         encoder=foreign(graph),
         example=(1, spec.in_channels, *(2 * by for by in graph.multiples)),
     )
@@ -194,13 +211,40 @@ def _head(graph: NestGraph, level: int) -> Call:
     return Call(f"nn.Conv{spec.dims}d", channels, keywords)
 
 
-def _diagonals(graph: NestGraph) -> tuple[Diagonal, ...]:
-    made = [_encoded(graph)] if foreign_nodes(graph) else []
-    own = [node for node in graph.nodes if not graph.foreign(node)]
+def _stages(graph: NestGraph) -> tuple[Stage, ...]:
+    made = {level: _diagonals(graph, nodes) for level, nodes in graph.stages.items()}
+    if foreign_nodes(graph):
+        first = graph.levels[0]
+        made[first] = (_encoded(graph), *made[first])
+    done: list[tuple[str, ...]] = [(_image(graph),)]
+    stages = []
+    for level, diagonals in made.items():
+        done += [diagonal.names for diagonal in diagonals]
+        later = [k for k in made if k > level]
+        read = {graph.head(k).name for k in later}
+        for line in (line for k in later for part in made[k] for line in part.lines):
+            read |= names_in(line.value)
+        kept = tuple(_kept(done, read))
+        stages.append(Stage(f"L{level}", diagonals, _logits(graph, level), kept))
+    return tuple(stages)
+
+
+def _kept(done: list[tuple[str, ...]], read: set[str]) -> Iterator[Line]:
+    """Of each diagonal what is read later, a few names a line."""
+    for names in done:
+        live = [name for name in names if name in read]
+        for start in range(0, len(live), 4):
+            few = tuple(live[start : start + 4])
+            yield Line(few, Call("keep", ("rows", *few)), "", unpacks=True)
+
+
+def _diagonals(graph: NestGraph, nodes: tuple[Node, ...]) -> tuple[Diagonal, ...]:
+    made = []
+    own = [node for node in nodes if not graph.foreign(node)]
     for _, group in groupby(own, key=sum):
-        nodes = list(group)
-        lines = tuple(_line(graph, node) for node in nodes)
-        made.append(Diagonal(_title(nodes), lines))
+        together = list(group)
+        lines = tuple(_line(graph, node) for node in together)
+        made.append(Diagonal(_title(together), lines))
     return tuple(made)
 
 
@@ -259,12 +303,9 @@ def _arrives(graph: NestGraph, edge: Edge) -> Expression:
     return arriving
 
 
-def _heads(graph: NestGraph) -> Iterator[Head]:
-    for level in graph.levels:
-        node = graph.head(level)
-        value = Call(f"self.{head_name(level)}", (node.name,))
-        if node.i:
-            value = Call(f"self.{between('up', node.i, 0)}", (value,))
-        if graph.spec.pad:
-            value = Call("crop", (value, "x"))
-        yield Head(f"L{level}", value)
+def _logits(graph: NestGraph, level: int) -> Expression:
+    node = graph.head(level)
+    value = Call(f"self.{head_name(level)}", (node.name,))
+    if node.i:
+        value = Call(f"self.{between('up', node.i, 0)}", (value,))
+    return Call("crop", (value, "x")) if graph.spec.pad else value

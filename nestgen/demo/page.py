@@ -50,13 +50,14 @@ class Result:
     @property
     def headline(self) -> str:
         """The result in one sentence."""
-        kept, whole = self.report.choice.level, self.report.levels[-1].level
-        level = next(item for item in self.report.levels if item.level == kept)
-        iou = f"IoU {level.scores.mean_iou:.3f}"
-        if kept == whole:
-            return f"Nothing less than L{whole} is enough: {iou} with all parameters"
+        kept, whole = self.report.chosen, self.report.levels[-1]
+        iou = f"IoU {kept.scores.mean_iou:.3f}"
+        if kept is whole:
+            return (
+                f"Nothing less than {whole.name} is enough: {iou} with all parameters"
+            )
         times = self.proof.before.parameters / self.proof.after.parameters
-        return f"L{kept} is enough: {iou} at 1/{times:.0f} of the parameters"
+        return f"{kept.name} is enough: {iou} at 1/{times:.0f} of the parameters"
 
     def test_scores(self) -> dict[int, Scores]:
         """The quality of each level on the images that nothing was chosen by."""
@@ -81,7 +82,7 @@ def write_page(result: Result, folder: Folder) -> None:
         _picture_row(result, index, scores, folder.path)
         for index in range(min(SHOWN, len(result.tests)))
     ]
-    kept = result.report.choice.level
+    (kept,) = result.report.chosen.heads
     template = page_environment().get_template("page.html.jinja")
     text = template.render(
         title=result.title,
@@ -133,12 +134,12 @@ def _table(result: Result, scores: Mapping[int, Scores]) -> list[dict[str, Any]]
     """The rows of the table, all numbers as text."""
     return [
         {
-            "name": f"L{level.level}",
-            "kept": level.level == result.report.choice.level,
+            "name": level.name,
+            "kept": level is result.report.chosen,
             "cells": [
                 f"{level.scores.mean_iou:.3f}",
                 f"{level.scores.mean_dice:.3f}",
-                f"{scores[level.level].mean_iou:.3f}",
+                f"{scores[level.heads[0]].mean_iou:.3f}",
                 f"{level.cost.parameters:,}",
                 f"{level.cost.macs / 1e6:,.1f} M",
                 f"{1000 * level.seconds:.1f} ms",
@@ -162,7 +163,7 @@ def _picture_row(
         path = f"pictures/{pair.name}-L{level}.png"
         write_png(root / path, compare(pixels, found[index], truth))
         iou = f"{scores[level].iou[index]:.2f}"
-        kept = level == result.report.choice.level
+        kept = (level,) == result.report.chosen.heads
         levels.append({"name": f"L{level}", "path": path, "iou": iou, "kept": kept})
     return {"name": pair.name, "path": plain, "levels": levels}
 

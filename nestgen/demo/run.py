@@ -29,7 +29,7 @@ Labels = NDArray[Any]
 class Scale:
     """How large a demo is: by default, done in a minute or two on one core.
 
-    `tolerance` is how much of the best level's mean IoU a smaller level may lack.
+    `margin` is how much of the best level's mean IoU a smaller level may lack.
     """
 
     images: Mapping[str, int] = field(default_factory=lambda: SPLITS)
@@ -40,7 +40,7 @@ class Scale:
     epochs: int = 12
     batch_size: int = 8
     learning_rate: float = 3e-3
-    tolerance: float = 0.02
+    margin: float = 0.02
     rounds: int = 15
 
     @property

@@ -15,7 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from nestgen.arch.choices import Mode
 from nestgen.arch.graph import NestGraph
+from nestgen.arch.heads import answering
+from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import spec_of
 from nestgen.errors import DataError
 from nestgen.files import write_whole
@@ -26,7 +29,7 @@ from nestgen.imaging.read import read_image, read_pixels
 from nestgen.imaging.size import size_text
 from nestgen.imaging.volume import write_volume
 from nestgen.surgery.modes import eval_mode
-from nestgen.training.outputs import probabilities, to_labels
+from nestgen.training.outputs import joint_labels, joint_probabilities
 from nestgen.training.window import (
     fitted_size,
     network_of,
@@ -53,9 +56,15 @@ class Prediction:
 
 
 def predict(
-    model: nn.Module, image: NDArray[np.float32], window: tuple[int, ...] | None = None
+    model: nn.Module,
+    image: NDArray[np.float32],
+    window: tuple[int, ...] | None = None,
+    mode: Mode = "fast",
 ) -> Prediction:
-    """The labels that the highest level of `model` gives an image.
+    """The labels that `model` gives an image: by its highest head, or by all.
+
+    Accurate is the mean of the probabilities of all heads that the network has; fast
+    is its highest head (Zhou et al., 2018). Of one head, both are the same.
 
     `image` is float32 `[in_channels, H, W]`, of a volume `[in_channels, D, H, W]`, of
     any size, standardised, as `read_image` gives it. It is padded to what the network
@@ -75,27 +84,38 @@ def predict(
     ((5, 7), (3, 5, 7))
     """
     spec, device = spec_of(model), next(model.parameters()).device
+    check_image(spec, image)
+    graph, size = NestGraph(spec), image.shape[1:]
+    seen = window_of(graph, window)
+    with enough_memory(f"{size_text(size)} pixels on {device}"):
+        x = torch.from_numpy(pad(image, fitted_size(size, seen, graph.multiples)))[None]
+        with eval_mode(model), torch.inference_mode():
+            network = network_of(model, answering(spec.heads, mode))
+            outputs = through_windows(network, x, seen, device)
+            logits = [y[crop(size)] for y in outputs.values()]
+            labels, likely = joint_labels(logits), joint_probabilities(logits)
+            return Prediction(_first(labels), _first(likely))
+
+
+def check_image(spec: NestSpec, image: NDArray[np.float32]) -> None:
+    """Raise `DataError` unless an image has the channels and axes of a network.
+
+    >>> check_image(NestSpec(), np.zeros((3, 5, 7), np.float32))
+    """
     if image.ndim - 1 != spec.dims or len(image) != spec.in_channels or not image.size:
         taken = ", ".join([str(spec.in_channels), *"DHW"[-spec.dims :]])
         raise DataError(
             f"an image of shape {list(image.shape)}; the network takes [{taken}]"
         )
-    graph, size, top = NestGraph(spec), image.shape[1:], spec.heads[-1]
-    seen = window_of(graph, window)
-    with _enough_memory(f"{size_text(size)} pixels on {device}"):
-        x = torch.from_numpy(pad(image, fitted_size(size, seen, graph.multiples)))[None]
-        with eval_mode(model), torch.inference_mode():
-            outputs = through_windows(network_of(model, [top]), x, seen, device)
-            logits = outputs[f"L{top}"][crop(size)]
-            return Prediction(_first(to_labels(logits)), _first(probabilities(logits)))
 
 
 def predict_file(
     model: nn.Module,
     path: str | os.PathLike[str],
     window: tuple[int, ...] | None = None,
+    mode: Mode = "fast",
 ) -> Prediction:
-    """The labels that the highest level of `model` gives the image in a file.
+    """The labels that `model` gives the image in a file, as `predict` does.
 
     Raises `DataError` that names the file where it cannot be read, has channels or
     axes that the network does not take, or is too large for the memory.
@@ -112,7 +132,7 @@ def predict_file(
     spec = spec_of(model)
     image = read_image(path, spec.in_channels, spec.dims)
     try:
-        return predict(model, image, window)
+        return predict(model, image, window, mode)
     except DataError as error:
         raise DataError(f"{os.fspath(path)}: {error}") from error
 
@@ -162,7 +182,7 @@ def write_overlay(
     >>> read_pixels(folder + "/b.png").shape
     (3, 5, 7)
     """
-    with _enough_memory(f"{os.fspath(image)}: {size_text(labels.shape)} pixels"):
+    with enough_memory(f"{os.fspath(image)}: {size_text(labels.shape)} pixels"):
         write_png(path, overlay(read_pixels(image), labels))
 
 
@@ -172,7 +192,7 @@ def _first(batch: Tensor) -> NDArray[Any]:
 
 
 @contextmanager
-def _enough_memory(what: str) -> Iterator[None]:
+def enough_memory(what: str) -> Iterator[None]:
     """Whatever way torch and numpy say that the memory is full is one `DataError`."""
     try:
         yield

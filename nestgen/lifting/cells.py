@@ -47,7 +47,8 @@ class Cells:
     def __init__(self, pieces: Segments) -> None:
         self.pieces = pieces
         self.operations = pieces.done.operations
-        self.base = max((x.scale for x in self._first()), key=math.prod)
+        begun = [*self._first()] or [*pieces.all.values()][:1]
+        self.base = max((segment.scale for segment in begun), key=math.prod)
         self._nodes = {
             first for first, segment in pieces.all.items() if self._is_node(segment)
         }
@@ -103,6 +104,8 @@ class Cells:
 
         They belong to the first cell of the next row.
         """
+        if not found:
+            return found
         ends = {n for numbers in self.pieces.ends.values() for n in numbers}
         heads = {way.source for n in ends for way in self._ways((n,), ())}
         finest = max((cell.scale for cell in found.values()), key=math.prod)

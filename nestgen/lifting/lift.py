@@ -18,7 +18,6 @@ from nestgen.lifting.carry import Twin, twin
 from nestgen.lifting.cells import Cells
 from nestgen.lifting.family import described
 from nestgen.lifting.grid import Grid, grid
-from nestgen.lifting.kinds import convolves
 from nestgen.lifting.outline import outline, segment_parts
 from nestgen.lifting.parts import Part, parts
 from nestgen.lifting.record import record
@@ -126,9 +125,9 @@ def lift(module: nn.Module, example: Tensor) -> Lifted:
     (('x0_1',), {'L1': 1, 'L2': 2})
     """
     done, name = record(module, example), type(module).__name__
-    if not any(map(convolves, done.operations)):
-        raise ModuleError(f"{name}: no weights of its own convolve the image")
     pieces = segments(done)
+    if not pieces.all:
+        raise ModuleError(f"{name}: no weights of its own convolve the image")
     plain = Lifted(
         name=name,
         graph=None,

@@ -1,7 +1,8 @@
-"""The proof of a cut: three ways to one level's logits, and the same bits from each."""
+"""The proof of a cut: three ways to a level's logits, and the same bits from each."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from nestgen.arch.cost import default_size, graph_cost
 from nestgen.arch.graph import NestGraph
+from nestgen.arch.heads import Heads, heads_name
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import spec_of
 from nestgen.errors import CutError
@@ -39,14 +41,14 @@ class Proof:
     """What was compared, and what the cut saves.
 
     Attributes:
-        level: that of the cut.
+        heads: the levels of the cut.
         inputs: the shapes, as [N, C, H, W], on which all three gave the same bits.
         size: of one image, for the MACs.
         before: the whole network.
         after: the cut one.
     """
 
-    level: int
+    heads: Heads
     inputs: tuple[tuple[int, ...], ...]
     size: tuple[int, ...]
     before: Measure
@@ -55,16 +57,19 @@ class Proof:
     @property
     def statement(self) -> str:
         """What is proven, in one line."""
+        name, several = heads_name(self.heads), "s" * (len(self.heads) > 1)
         return (
-            f"L{self.level} cut on the graph == torch.fx cut == the full model's "
-            f"L{self.level} head, bit for bit, on {len(self.inputs)} inputs"
+            f"{name} cut on the graph == torch.fx cut == the full model's "
+            f"{name} head{several}, bit for bit, on {len(self.inputs)} inputs"
         )
 
 
-def prove(model: nn.Module, small: nn.Module, level: int, *, seed: int = 0) -> Proof:
-    """Compare `small`, the cut of `model` at `level`, with two other ways to it.
+def prove(
+    model: nn.Module, small: nn.Module, levels: Sequence[int], *, seed: int = 0
+) -> Proof:
+    """Compare `small`, the cut of `model` at `levels`, with two other ways to it.
 
-    The cut on the graph, the cut by torch.fx and the head of the full model have to
+    The cut on the graph, the cut by torch.fx and the heads of the full model have to
     give equal bits on random inputs, of one image and of three, square and not, in
     eval mode; the two cuts have to keep tensors of the same names. The networks stay
     as they are, training flags and running statistics too.
@@ -74,22 +79,24 @@ def prove(model: nn.Module, small: nn.Module, level: int, *, seed: int = 0) -> P
     >>> import nestgen
     >>> from nestgen.surgery.cut import prune
     >>> whole = nestgen.build(nestgen.NestSpec(depth=2, widths=2))
-    >>> proof = prove(whole, prune(whole, 1), 1)
+    >>> proof = prove(whole, prune(whole, 1), [1])
     >>> proof.before.nodes, proof.after.nodes, proof.inputs[0]
     (6, 3, (1, 3, 8, 8))
     """
     specs = [spec_of(network) for network in (model, small)]
-    traced = cut_traced(model, level)
+    traced = cut_traced(model, levels)
     _compare_names(small, traced)
     inputs = random_inputs(specs[0], model, seed)
     with eval_mode(model, small, traced), torch.inference_mode():
         for x in inputs:
-            head = _logits(model(x), level)
-            _compare_bits(head, _logits(small(x), level), "cut on the graph", level, x)
-            _compare_bits(head, traced(x), "torch.fx cut", level, x)
+            whole, cut, other = model(x), small(x), traced(x)
+            for level in levels:
+                head = _logits(whole, level)
+                _compare_bits(head, _logits(cut, level), "cut on the graph", level, x)
+                _compare_bits(head, _logits(other, level), "torch.fx cut", level, x)
     size = default_size(NestGraph(specs[0]))
     return Proof(
-        level=level,
+        heads=tuple(levels),
         inputs=tuple(tuple(x.shape) for x in inputs),
         size=size,
         before=_measure(model, specs[0], size),

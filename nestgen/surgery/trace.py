@@ -1,31 +1,33 @@
-"""The cut by torch.fx: from the traced network, what one head does not need is gone."""
+"""The cut by torch.fx: from the traced network, what no kept head needs is gone."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 from torch import fx, nn
 
 from nestgen.errors import CutError
 
 
-def cut_traced(model: nn.Module, level: int) -> fx.GraphModule:
-    """A traced copy of `model` that computes the head of `level`, and no more.
+def cut_traced(model: nn.Module, levels: Sequence[int]) -> fx.GraphModule:
+    """A traced copy of `model` that computes the heads of `levels`, and no more.
 
-    The way is independent of `prune`: the output is pointed at the head's node, the
-    code that nothing reads any more is dropped, and the modules it called with it.
-    Parameters keep their names. Raises `CutError` for a level without a head, and for
-    a network that torch.fx cannot read.
+    It returns what `prune`'s returns. The way is independent of `prune`: the output is
+    pointed at the heads' nodes, the code that nothing reads any more is dropped, and
+    the modules it called with it. Parameters keep their names. Raises `CutError` for a
+    level without a head, and for a network that torch.fx cannot read.
 
     >>> import nestgen
     >>> whole = nestgen.build(nestgen.NestSpec(depth=2, widths=2))
-    >>> small = cut_traced(whole, 1)
+    >>> small = cut_traced(whole, [1])
     >>> "x1_0.conv1.weight" in small.state_dict(), hasattr(small, "x2_0")
     (True, False)
     """
     traced = _traced(copy.deepcopy(model))
     output = traced.graph.output_node()
-    output.args = (_head(model, output, level),)
+    heads = {f"L{level}": _head(model, output, level) for level in levels}
+    output.args = (heads if len(heads) > 1 else heads.popitem()[1],)
     traced.graph.eliminate_dead_code()
     traced.delete_all_unused_submodules()
     traced.graph.lint()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
@@ -14,8 +15,10 @@ from nestgen.surgery.cut import prune
 from nestgen.surgery.proof import Proof, prove
 
 
-def write_cut(model: nn.Module, level: int, checkpoint: Path, text: Path) -> Proof:
-    """Cut `model` at `level`, prove the cut, then write its checkpoint and source.
+def write_cut(
+    model: nn.Module, levels: Sequence[int], checkpoint: Path, text: Path
+) -> Proof:
+    """Cut `model` at `levels`, prove the cut, then write its checkpoint and source.
 
     Raises `CutError` where the cut is not proven; nothing is written then.
 
@@ -24,12 +27,12 @@ def write_cut(model: nn.Module, level: int, checkpoint: Path, text: Path) -> Pro
     >>> from nestgen.codegen.load import build
     >>> folder = Path(tempfile.mkdtemp())
     >>> whole = build(NestSpec(depth=2, widths=2))
-    >>> proof = write_cut(whole, 1, folder / "cut.pt", folder / "cut.py")
+    >>> proof = write_cut(whole, [1], folder / "cut.pt", folder / "cut.py")
     >>> sorted(path.name for path in folder.iterdir())
     ['cut.pt', 'cut.py']
     """
-    small = prune(model, level)
-    proof = prove(model, small, level)
+    small = prune(model, levels)
+    proof = prove(model, small, levels)
     save(small, checkpoint)
     write_whole(text, source(spec_of(small)))
     return proof

@@ -39,6 +39,7 @@ class Scores:
     `counts` is int [N, K, 3] from `count_pixels`. Each score is the mean over the
     foreground classes. A class that neither the prediction nor the truth of an image
     has is left out of that image's mean; an image with no class at all scores 1.
+    `own` is float [N], by a metric of the caller's own where one was given.
 
     >>> scores = Scores(np.array([[[1, 1, 2]], [[0, 0, 0]]]))
     >>> scores.iou.tolist(), scores.mean_iou, scores.pixel_iou
@@ -46,6 +47,7 @@ class Scores:
     """
 
     counts: NDArray[np.int64]
+    own: Floats | None = None
 
     @cached_property
     def iou(self) -> Floats:
@@ -56,6 +58,10 @@ class Scores:
     def dice(self) -> Floats:
         """Dice (F1) of each image, [N]."""
         return _mean_of_classes(_dice(self.counts))
+
+    def of_class(self, label: int) -> Scores:
+        """The scores by one foreground class alone; an image without it scores 1."""
+        return Scores(self.counts[:, label - 1 : label])
 
     @property
     def mean_iou(self) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -37,3 +39,26 @@ def to_labels(logits: Tensor) -> Tensor:
     if logits.shape[1] == 1:
         return (logits[:, 0] > 0).to(torch.uint8)
     return logits.argmax(dim=1)
+
+
+def joint_probabilities(logits: Sequence[Tensor]) -> Tensor:
+    """The mean of the probabilities of several heads; of one head, its own.
+
+    >>> joint_probabilities([torch.zeros(1, 1, 1), torch.full((1, 1, 1), 99.0)]).item()
+    0.75
+    """
+    return torch.stack([probabilities(y) for y in logits]).mean(dim=0)
+
+
+def joint_labels(logits: Sequence[Tensor]) -> Tensor:
+    """The label of each pixel by the mean of the heads' probabilities, as `to_labels`.
+
+    >>> joint_labels([torch.full((1, 1, 1), x) for x in (-1.0, 0.5, 0.9)]).item()
+    1
+    """
+    if len(logits) == 1:
+        return to_labels(logits[0])
+    mean = joint_probabilities(logits)
+    if mean.shape[1] == 1:
+        return (mean[:, 0] > 0.5).to(torch.uint8)
+    return mean.argmax(dim=1)

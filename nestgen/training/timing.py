@@ -71,14 +71,15 @@ def peak_bytes(model: nn.Module, x: Tensor) -> int:
 def _seconds(
     run: Callable[[], object], device: torch.device, clock: Callable[[], float]
 ) -> float:
-    _wait(device)
+    wait(device)
     began = clock()
     run()
-    _wait(device)
+    wait(device)
     return clock() - began
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Return when all that was asked of `device` is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -176,16 +176,112 @@ def test_levels_refuses(model: Path, data: Path, tmp_path: Path) -> None:
     words = ["levels", model, "--data", data / "val"]
     assert "one of .png, .svg, .pdf" in refused(run(*words, "-o", tmp_path / "a.gif"))
     assert "not a folder" in refused(run("levels", model, "--data", tmp_path / "none"))
-    assert "tolerance: 2.0" in refused(run(*words, "--tolerance", 2))
+    assert not list(model.parent.glob("*.png"))
+
+
+RULES: list[tuple[list[object], str]] = [
+    (["--margin", -1], "margin: -1.0 is not allowed, 0 or more"),
+    (["--confidence", 95], "confidence: 95.0 is not allowed"),
+    (["--class", 3], "class: 3 is not allowed, 1 to 2"),
+    (["--metric", "f1"], "--metric: 'f1' is not allowed, iou, dice, PACKAGE"),
+    (["--metric", "no.py:f"], "no.py:f: cannot be imported (FileNotFoundError"),
+    (["--metric", "math:pi"], "math:pi: is no function"),
+    (["--metric", "math:sqrt"], "math:sqrt: fails (TypeError: "),
+    (["--metric", "math:dist", "--class", 1], "class: says nothing with a metric"),
+    (["--max-params", "12x"], "'12x': a number, as 200000, 500k or 2MB"),
+    (["--max-params", 2], "max_params: 2 is not allowed, the least that a level"),
+    (["--max-ms", 0], "max_ms: 0 is not allowed, the least that a level has is"),
+    (["--report", "DATA/val"], "is among the images by which the level is chosen"),
+    (["--report", "none"], "not a folder"),
+]
+
+
+def test_refuses_a_rule(model: Path, data: Path) -> None:
+    for words, said in RULES:
+        whole = [data / "val" if word == "DATA/val" else word for word in words]
+        options = ["--data", data / "val", *whole]
+        assert said in refused(run("levels", model, *options, "--rounds", 1))
+        assert said in refused(run("prune", model, "--level", "auto", *options))
+    left = {path.name for path in model.parent.iterdir()}
+    assert left == {"model.pt", "last.pt", "log.jsonl"}
 
 
 def test_prune_auto_chooses_as_levels_does(model: Path, data: Path) -> None:
-    words = ["--data", data / "val", "--tolerance", 0.9]
+    # of these nothing cheaper can be shown, so a limit leaves L1
+    words = ["--data", data / "val", "--max-params", "0.5k", "--class", 2]
+    words += ["--report", data / "train", "--metric", "dice"]
+    said = run("levels", model, *words, "--rounds", 1).stdout.splitlines()
     result = run("prune", model, "--level", "auto", *words)
     assert result.exit_code == 0, result.output
-    assert "choice: L1" in result.stderr
+    told = result.stderr.splitlines()
+    assert told == [line for line in said if line in told]
+    assert told[-2] == "choice: L1, the best, and the cheapest"
+    assert told[-1].startswith("on 4 images by which nothing was chosen, L1: Dice of ")
     assert model.with_name("model-L1.pt").exists()
     assert "auto chooses by --data" in refused(run("prune", model, "--level", "auto"))
+    for word in (["--margin", 0.02], ["--report", data / "val"], ["--max-ms", 1]):
+        error = refused(run("prune", model, "--level", 1, *word))
+        assert "auto chooses by --data" in error
+    theirs = ["--module", "torch.nn:Identity", "--example", "1,1", "--keep", "output"]
+    error = refused(run("prune", *theirs, "--margin", 0.02))
+    assert "--module goes with --keep, not MODEL" in error
     assert "auto chooses by --data" in refused(
         run("prune", model, "--level", 1, *words)
     )
+
+
+def test_levels_tells_classes_metric_and_where_the_numbers_are_from(
+    model: Path, data: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "mine.py"
+    own.write_text("def right(found, true):\n    return (found == true).mean()\n")
+    words = ["levels", model, "--data", data / "val", "--rounds", 1, "--force"]
+    result = run(*words, "--metric", f"{own}:right")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    (header,) = [line for line in lines if line.split()[:1] == ["level"]]
+    assert header.split()[-1] == "right"
+    assert [line.split()[:2] for line in lines if "class " in line] == [
+        ["class", "1"],
+        ["class", "2"],
+    ]
+    assert "all numbers are of the 4 images by which it was chosen" in result.stdout
+    report = json.loads(run(*words, "--metric", f"{own}:right", "--json").stdout)
+    assert report["score"] == "right"
+    assert "held_out" not in report
+
+
+def test_an_accurate_network_is_cut_and_predicts(
+    model: Path, data: Path, tmp_path: Path
+) -> None:
+    words = ["--data", data / "val", "--mode", "accurate", "--margin", 0]
+    result = run("levels", model, *words, "--rounds", 1)
+    assert result.exit_code == 0, result.output
+    first = {line.split()[0] for line in result.stdout.splitlines() if line.strip()}
+    assert {"L1", "L2", "L1-2"} <= first
+    assert run("prune", model, "--level", "1-2").exit_code == 0
+    cut, source = (model.with_name(name) for name in ("model-L1-2.pt", "model_L1_2.py"))
+    assert source.exists()
+    assert checkpoint.read_spec(cut).heads == (1, 2)
+    images = data / "val" / "images"
+    outs = [tmp_path / name for name in ("whole", "cut")]
+    for file, out in zip((model, cut), outs, strict=True):
+        flags = ["--mode", "accurate", "--probabilities"]
+        assert run("predict", file, images, "-o", out, *flags).exit_code == 0
+    for image in images.iterdir():
+        one, other = (
+            out / "probabilities" / image.with_suffix(".tif").name for out in outs
+        )
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_the_best_beyond_the_limits_is_told(model: Path, data: Path) -> None:
+    words = ["levels", model, "--data", data / "val", "--rounds", 1, "--force"]
+    for class_ in (1, 2):
+        report = json.loads(run(*words, "--class", class_, "--json").stdout)
+        scores = {level["level"]: level["score"] for level in report["levels"]}
+        lost = scores["L2"] - scores["L1"]
+        limited = run(*words, "--class", class_, "--max-params", "0.5k").stdout
+        line = "L2, the best of all, is beyond the limits: "
+        line += f"IoU of class {class_} {lost:.4f} above L1"
+        assert (line in limited.splitlines()) == (lost > 0)

@@ -86,7 +86,16 @@ def test_from_the_levels_to_the_mask(
     assert "time and memory at 8x16x20, batch 1" in table
     cut = tmp_path / "cut.pt"
     done(
-        "prune", model, "--level", "auto", "--data", val, "--tolerance", 0.9, "-o", cut
+        "prune",
+        model,
+        "--level",
+        "auto",
+        "--data",
+        val,
+        "--max-params",
+        "4k",
+        "-o",
+        cut,
     )
     assert checkpoint.read_spec(cut).depth == 1
     done("predict", cut, val / "images", "-o", tmp_path / "masks", "--overlay")

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from nestgen.checkpoint import load
-from nestgen.cli import demo, levels, predict, prune, train
+from nestgen.cli import choosing, demo, levels, predict, prune, train
 from nestgen.codegen.load import spec_of
 from nestgen.codegen.source import source
 from nestgen.demo.page import TINTS, Result, compare, write_page
@@ -88,7 +88,7 @@ class Page(HTMLParser):
 
 def test_a_demo_leaves_what_it_says(done: tuple[Folder, Result]) -> None:
     folder, result = done
-    level = result.report.choice.level
+    (level,) = result.report.chosen.heads
     names = {path.name for path in folder.path.iterdir()}
     assert names == {
         "data",
@@ -112,7 +112,7 @@ def test_a_demo_leaves_what_it_says(done: tuple[Folder, Result]) -> None:
 
 def test_the_cut_is_the_whole_networks_level(done: tuple[Folder, Result]) -> None:
     folder, result = done
-    level = result.report.choice.level
+    (level,) = result.report.chosen.heads
     whole, small = load(folder.model), load(folder.cut(level))
     x = torch.randn(1, 1, 32, 32)
     assert torch.equal(small(x), whole(x)[f"L{level}"])
@@ -121,7 +121,7 @@ def test_the_cut_is_the_whole_networks_level(done: tuple[Folder, Result]) -> Non
 
 def test_masks_are_what_the_cut_network_predicts(done: tuple[Folder, Result]) -> None:
     folder, result = done
-    small = load(folder.cut(result.report.choice.level))
+    small = load(folder.cut(result.report.chosen.heads[0]))
     for pair in find_pairs(folder.data / "test"):
         written = read_mask(folder.masks / f"{pair.name}.png")
         assert np.array_equal(written > 0, predict_file(small, pair.image).labels > 0)
@@ -182,7 +182,7 @@ def test_a_hostile_title_stays_text(
 @pytest.mark.parametrize("level", [1, 2])
 def test_the_headline_fits_the_choice(done: tuple[Folder, Result], level: int) -> None:
     result = done[1]
-    choice = dataclasses.replace(result.report.choice, level=level)
+    choice = dataclasses.replace(result.report.choice, level=f"L{level}")
     report = dataclasses.replace(result.report, choice=choice)
     iou = f"IoU {report.levels[level - 1].scores.mean_iou:.3f}"
     small = dataclasses.replace(result.proof.after, parameters=100)
@@ -245,7 +245,7 @@ def test_a_second_run_says_its_steps_and_comes_to_the_same(
     result = demo.run(folder, TOY, 0)
     out, err = capsys.readouterr()
     assert re.findall(r"^\[(\d)/5\]", err, re.MULTILINE) == ["1", "2", "3", "4", "5"]
-    assert levels.in_words(result.report) in out
+    assert choosing.in_words(result.report) in out
     assert str(folder.index) in out
     assert all(line in out for line in next_commands())
     assert folder.model.read_bytes() == done[0].model.read_bytes()

@@ -36,6 +36,8 @@ standardise = false
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import torch
 from torch import Tensor, fx, nn
 
@@ -65,6 +67,11 @@ def crop(y: Tensor, x: Tensor) -> Tensor:
         if isinstance(size, torch.SymInt) or y.shape[axis] != size:
             y = y.index_select(axis, torch.arange(size, device=y.device))
     return y
+
+
+def keep(rows: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Of each tensor the images at `rows`, all of them where that is None."""
+    return tensors if rows is None else tuple(y.index_select(0, rows) for y in tensors)
 
 
 class Single(nn.Module):
@@ -141,6 +148,13 @@ class UNet3Plus(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return dict(self.levels(x))
+
+    def levels(self, x: Tensor) -> Generator[tuple[str, Tensor], Tensor | None, None]:
+        """Each level's name and logits, before the nodes of the next are computed.
+
+        What is sent, `send(rows)`, are the images that go on, as an index [M].
+        """
         fitted = fit(x, (8, 8, 8))
         # X[0,0]
         x0_0 = self.x0_0(fitted)  # [N, 16, D, H, W]
@@ -148,7 +162,7 @@ class UNet3Plus(nn.Module):
         x1_0 = self.x1_0(self.down_0_1(x0_0))  # [N, 32, D/2, H/2, W/2]
         # X[2,0]
         x2_0 = self.x2_0(self.down_1_2(x1_0))  # [N, 64, D/4, H/4, W/4]
-        # X[3,0], X[2,1], X[1,2]
+        # X[3,0], X[2,1]
         x3_0 = self.x3_0(self.down_2_3(x2_0))  # [N, 128, D/8, H/8, W/8]
         x2_1 = self.x2_1(
             self.from0_0_to2_1(self.down_0_2(x0_0)),
@@ -156,16 +170,18 @@ class UNet3Plus(nn.Module):
             self.from2_0_to2_1(x2_0),
             self.from3_0_to2_1(self.up_3_2(x3_0)),
         )  # [N, 64, D/4, H/4, W/4]
+        rows = yield "L1", crop(self.up_2_0(self.head_L1(x2_1)), x)
+        [x0_0] = keep(rows, x0_0)
+        [x1_0] = keep(rows, x1_0)
+        x3_0, x2_1 = keep(rows, x3_0, x2_1)
+        # X[1,2]
         x1_2 = self.x1_2(
             self.from0_0_to1_2(self.down_0_1(x0_0)),
             self.from1_0_to1_2(x1_0),
             self.from2_1_to1_2(self.up_2_1(x2_1)),
             self.from3_0_to1_2(self.up_3_1(x3_0)),
         )  # [N, 64, D/2, H/2, W/2]
-        return {
-            "L1": crop(self.up_2_0(self.head_L1(x2_1)), x),
-            "L2": crop(self.up_1_0(self.head_L2(x1_2)), x),
-        }
+        yield "L2", crop(self.up_1_0(self.head_L2(x1_2)), x)
 
 
 if __name__ == "__main__":

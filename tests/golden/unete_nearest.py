@@ -36,6 +36,8 @@ standardise = false
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import torch
 from torch import Tensor, fx, nn
 
@@ -65,6 +67,11 @@ def crop(y: Tensor, x: Tensor) -> Tensor:
         if isinstance(size, torch.SymInt) or y.shape[axis] != size:
             y = y.index_select(axis, torch.arange(size, device=y.device))
     return y
+
+
+def keep(rows: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Of each tensor the images at `rows`, all of them where that is None."""
+    return tensors if rows is None else tuple(y.index_select(0, rows) for y in tensors)
 
 
 class Node(nn.Module):
@@ -116,26 +123,36 @@ class UNetE(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return dict(self.levels(x))
+
+    def levels(self, x: Tensor) -> Generator[tuple[str, Tensor], Tensor | None, None]:
+        """Each level's name and logits, before the nodes of the next are computed.
+
+        What is sent, `send(rows)`, are the images that go on, as an index [M].
+        """
         fitted = fit(x, (8, 8))
         # X[0,0]
         x0_0 = self.x0_0(fitted)  # [N, 8, H, W]
         # X[1,0], X[0,1]
         x1_0 = self.x1_0(self.down(x0_0))  # [N, 12, H/2, W/2]
         x0_1 = self.x0_1(x0_0, self.up(x1_0))  # [N, 8, H, W]
+        rows = yield "L1", crop(self.head_L1(x0_1), x)
+        [x0_0] = keep(rows, x0_0)
+        [x1_0] = keep(rows, x1_0)
         # X[2,0], X[1,1], X[0,2]
         x2_0 = self.x2_0(self.down(x1_0))  # [N, 20, H/4, W/4]
         x1_1 = self.x1_1(x1_0, self.up(x2_0))  # [N, 12, H/2, W/2]
         x0_2 = self.x0_2(x0_0, self.up(x1_1))  # [N, 8, H, W]
+        rows = yield "L2", crop(self.head_L2(x0_2), x)
+        [x0_0] = keep(rows, x0_0)
+        [x1_0] = keep(rows, x1_0)
+        [x2_0] = keep(rows, x2_0)
         # X[3,0], X[2,1], X[1,2], X[0,3]
         x3_0 = self.x3_0(self.down(x2_0))  # [N, 36, H/8, W/8]
         x2_1 = self.x2_1(x2_0, self.up(x3_0))  # [N, 20, H/4, W/4]
         x1_2 = self.x1_2(x1_0, self.up(x2_1))  # [N, 12, H/2, W/2]
         x0_3 = self.x0_3(x0_0, self.up(x1_2))  # [N, 8, H, W]
-        return {
-            "L1": crop(self.head_L1(x0_1), x),
-            "L2": crop(self.head_L2(x0_2), x),
-            "L3": crop(self.head_L3(x0_3), x),
-        }
+        yield "L3", crop(self.head_L3(x0_3), x)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ standardise = false
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import torch
 from torch import Tensor, fx, nn
 
@@ -66,6 +68,11 @@ def crop(y: Tensor, x: Tensor) -> Tensor:
         if isinstance(size, torch.SymInt) or y.shape[axis] != size:
             y = y.index_select(axis, torch.arange(size, device=y.device))
     return y
+
+
+def keep(rows: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Of each tensor the images at `rows`, all of them where that is None."""
+    return tensors if rows is None else tuple(y.index_select(0, rows) for y in tensors)
 
 
 class Node(nn.Module):
@@ -275,6 +282,13 @@ class UNetPlusPlus(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return dict(self.levels(x))
+
+    def levels(self, x: Tensor) -> Generator[tuple[str, Tensor], Tensor | None, None]:
+        """Each level's name and logits, before the nodes of the next are computed.
+
+        What is sent, `send(rows)`, are the images that go on, as an index [M].
+        """
         fitted = fit(x, (4096, 4096))
         # X[0,0]
         x0_0 = self.x0_0(fitted)  # [N, 256, H, W]
@@ -290,6 +304,11 @@ class UNetPlusPlus(nn.Module):
         x2_1 = self.x2_1(self.up2_1(x3_0), x2_0)  # [N, 1024, H/4, W/4]
         x1_2 = self.x1_2(self.up1_2(x2_1), x1_0, x1_1)  # [N, 512, H/2, W/2]
         x0_3 = self.x0_3(self.up0_3(x1_2), x0_0, x0_1, x0_2)  # [N, 256, H, W]
+        rows = yield "L3", crop(self.head_L3(x0_3), x)
+        [x0_0] = keep(rows, x0_0)
+        x1_0, x0_1 = keep(rows, x1_0, x0_1)
+        x2_0, x1_1, x0_2 = keep(rows, x2_0, x1_1, x0_2)
+        x3_0, x2_1, x1_2, x0_3 = keep(rows, x3_0, x2_1, x1_2, x0_3)
         # X[4,0], X[3,1], X[2,2], X[1,3], X[0,4]
         x4_0 = self.x4_0(self.down(x3_0))  # [N, 4096, H/16, W/16]
         x3_1 = self.x3_1(self.up3_1(x4_0), x3_0)  # [N, 2048, H/8, W/8]
@@ -656,6 +675,31 @@ class UNetPlusPlus(nn.Module):
             x0_9,
             x0_10,
         )  # [N, 256, H, W]
+        rows = yield "L11", crop(self.head_L11(x0_11), x)
+        [x0_0] = keep(rows, x0_0)
+        x1_0, x0_1 = keep(rows, x1_0, x0_1)
+        x2_0, x1_1, x0_2 = keep(rows, x2_0, x1_1, x0_2)
+        x3_0, x2_1, x1_2, x0_3 = keep(rows, x3_0, x2_1, x1_2, x0_3)
+        x4_0, x3_1, x2_2, x1_3 = keep(rows, x4_0, x3_1, x2_2, x1_3)
+        [x0_4] = keep(rows, x0_4)
+        x5_0, x4_1, x3_2, x2_3 = keep(rows, x5_0, x4_1, x3_2, x2_3)
+        x1_4, x0_5 = keep(rows, x1_4, x0_5)
+        x6_0, x5_1, x4_2, x3_3 = keep(rows, x6_0, x5_1, x4_2, x3_3)
+        x2_4, x1_5, x0_6 = keep(rows, x2_4, x1_5, x0_6)
+        x7_0, x6_1, x5_2, x4_3 = keep(rows, x7_0, x6_1, x5_2, x4_3)
+        x3_4, x2_5, x1_6, x0_7 = keep(rows, x3_4, x2_5, x1_6, x0_7)
+        x8_0, x7_1, x6_2, x5_3 = keep(rows, x8_0, x7_1, x6_2, x5_3)
+        x4_4, x3_5, x2_6, x1_7 = keep(rows, x4_4, x3_5, x2_6, x1_7)
+        [x0_8] = keep(rows, x0_8)
+        x9_0, x8_1, x7_2, x6_3 = keep(rows, x9_0, x8_1, x7_2, x6_3)
+        x5_4, x4_5, x3_6, x2_7 = keep(rows, x5_4, x4_5, x3_6, x2_7)
+        x1_8, x0_9 = keep(rows, x1_8, x0_9)
+        x10_0, x9_1, x8_2, x7_3 = keep(rows, x10_0, x9_1, x8_2, x7_3)
+        x6_4, x5_5, x4_6, x3_7 = keep(rows, x6_4, x5_5, x4_6, x3_7)
+        x2_8, x1_9, x0_10 = keep(rows, x2_8, x1_9, x0_10)
+        x11_0, x10_1, x9_2, x8_3 = keep(rows, x11_0, x10_1, x9_2, x8_3)
+        x7_4, x6_5, x5_6, x4_7 = keep(rows, x7_4, x6_5, x5_6, x4_7)
+        x3_8, x2_9, x1_10, x0_11 = keep(rows, x3_8, x2_9, x1_10, x0_11)
         # X[12,0], X[11,1], X[10,2], X[9,3], X[8,4], X[7,5], X[6,6], X[5,7], X[4,8],
         # X[3,9], X[2,10], X[1,11], X[0,12]
         x12_0 = self.x12_0(self.down(x11_0))  # [N, 1048576, H/4096, W/4096]
@@ -770,11 +814,7 @@ class UNetPlusPlus(nn.Module):
             x0_10,
             x0_11,
         )  # [N, 256, H, W]
-        return {
-            "L3": crop(self.head_L3(x0_3), x),
-            "L11": crop(self.head_L11(x0_11), x),
-            "L12": crop(self.head_L12(x0_12), x),
-        }
+        yield "L12", crop(self.head_L12(x0_12), x)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,8 @@ standardise = false
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import torch
 from torch import Tensor, fx, nn
 
@@ -67,6 +69,11 @@ def crop(y: Tensor, x: Tensor) -> Tensor:
         if isinstance(size, torch.SymInt) or y.shape[axis] != size:
             y = y.index_select(axis, torch.arange(size, device=y.device))
     return y
+
+
+def keep(rows: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Of each tensor the images at `rows`, all of them where that is None."""
+    return tensors if rows is None else tuple(y.index_select(0, rows) for y in tensors)
 
 
 class Stem(nn.Module):
@@ -203,26 +210,36 @@ class UNetPlusPlus(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return dict(self.levels(x))
+
+    def levels(self, x: Tensor) -> Generator[tuple[str, Tensor], Tensor | None, None]:
+        """Each level's name and logits, before the nodes of the next are computed.
+
+        What is sent, `send(rows)`, are the images that go on, as an index [M].
+        """
         fitted = fit(x, (8, 8))
         # X[0,0]
         x0_0 = self.x0_0(fitted)  # [N, 16, H, W]
         # X[1,0], X[0,1]
         x1_0 = self.x1_0(fitted)  # [N, 64, H/2, W/2]
         x0_1 = self.x0_1(self.up0_1(x1_0), x0_0)  # [N, 16, H, W]
+        rows = yield "L1", crop(self.head_L1(x0_1), x)
+        [x0_0] = keep(rows, x0_0)
+        x1_0, x0_1 = keep(rows, x1_0, x0_1)
         # X[2,0], X[1,1], X[0,2]
         x2_0 = self.x2_0(self.pool(x1_0))  # [N, 64, H/4, W/4]
         x1_1 = self.x1_1(self.up1_1(x2_0), x1_0)  # [N, 32, H/2, W/2]
         x0_2 = self.x0_2(self.up0_2(x1_1), x0_0, x0_1)  # [N, 16, H, W]
+        rows = yield "L2", crop(self.head_L2(x0_2), x)
+        [x0_0] = keep(rows, x0_0)
+        x1_0, x0_1 = keep(rows, x1_0, x0_1)
+        x2_0, x1_1, x0_2 = keep(rows, x2_0, x1_1, x0_2)
         # X[3,0], X[2,1], X[1,2], X[0,3]
         x3_0 = self.x3_0(x2_0)  # [N, 128, H/8, W/8]
         x2_1 = self.x2_1(self.up2_1(x3_0), x2_0)  # [N, 64, H/4, W/4]
         x1_2 = self.x1_2(self.up1_2(x2_1), x1_0, x1_1)  # [N, 32, H/2, W/2]
         x0_3 = self.x0_3(self.up0_3(x1_2), x0_0, x0_1, x0_2)  # [N, 16, H, W]
-        return {
-            "L1": crop(self.head_L1(x0_1), x),
-            "L2": crop(self.head_L2(x0_2), x),
-            "L3": crop(self.head_L3(x0_3), x),
-        }
+        yield "L3", crop(self.head_L3(x0_3), x)
 
 
 if __name__ == "__main__":

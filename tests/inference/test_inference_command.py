@@ -132,6 +132,26 @@ def test_each_mask_has_the_size_of_its_image(
     assert len(tree(tmp_path / "out")) == 3 * len(sizes)
 
 
+def test_accurate_up_to_a_level_is_the_mean_of_its_heads(
+    network: Network, images: Path, tmp_path: Path
+) -> None:
+    model = network(depth=3, widths=[2, 3, 4, 5])
+    save(model, tmp_path / "three.pt")
+    path = picture(images / "a.png", (24, 16))
+    words = [tmp_path / "three.pt", path, "-o", tmp_path / "out", "--probabilities"]
+    file = tmp_path / "out" / "probabilities" / "a.tif"
+    for level, heads in (("2", [1, 2]), ("3", [1, 2, 3])):
+        result = run(*words, "--mode", "accurate", "--level", level, "--force")
+        assert result.exit_code == 0, result.output
+        found = predict_file(prune(model, heads), path, mode="accurate")
+        np.testing.assert_array_equal(tifffile.imread(file), found.probabilities[0])
+    assert run(*words, "--mode", "accurate", "--force").exit_code == 0
+    np.testing.assert_array_equal(tifffile.imread(file), found.probabilities[0])
+    absent = run(*words, "--mode", "accurate", "--level", 4, "--force")
+    assert error_of(absent).endswith("levels L1, L2, L3")
+    assert "is not one of 'fast', 'accurate'" in error_of(run(*words, "--mode", "best"))
+
+
 def test_several_classes_are_written_as_indices(
     network: Network, images: Path, tmp_path: Path
 ) -> None:

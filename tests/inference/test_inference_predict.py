@@ -110,6 +110,50 @@ def test_modes_come_back_where_the_forward_pass_fails(network: Network) -> None:
     assert all(module.training for module in model.modules())
 
 
+@pytest.mark.parametrize("classes", [1, 3])
+def test_accurate_is_the_mean_of_all_heads(network: Network, classes: int) -> None:
+    model, image = network(classes=classes), noise(3, 13, 9)
+    one, two = (by_hand(model, image, level) for level in ("L1", "L2"))
+    likely = [y.sigmoid() if classes == 1 else y.softmax(dim=0) for y in (one, two)]
+    mean = torch.stack(likely).mean(dim=0).numpy()
+    found = predict(model, image, mode="accurate")
+    np.testing.assert_array_equal(found.probabilities, mean)
+    labels = (mean[0] > 0.5) if classes == 1 else mean.argmax(axis=0)
+    np.testing.assert_array_equal(found.labels, labels)
+    fast = predict(model, image)
+    assert (found.labels != fast.labels).any()
+    np.testing.assert_array_equal(fast.probabilities, likely[1].numpy())
+
+
+def test_heads_of_a_cut_answer_as_in_the_whole(network: Network) -> None:
+    model, image = network(depth=3, widths=[2, 3, 4, 5]), noise(3, 16, 24)
+    for heads in ((1, 2), (1, 3), (1, 2, 3)):
+        small = prune(model, heads)
+        whole = {
+            level: predict(prune(model, level), image).probabilities for level in heads
+        }
+        mean = torch.stack([torch.tensor(whole[level]) for level in heads]).mean(dim=0)
+        found = predict(small, image, mode="accurate")
+        np.testing.assert_array_equal(found.probabilities, mean.numpy())
+    same = predict(model, image, mode="accurate")
+    np.testing.assert_array_equal(found.probabilities, same.probabilities)
+
+
+def test_one_head_is_the_same_in_both_modes(network: Network) -> None:
+    alone, image = prune(network(), 2), noise(3, 12, 12)
+    fast, accurate = predict(alone, image), predict(alone, image, mode="accurate")
+    np.testing.assert_array_equal(fast.labels, accurate.labels)
+    np.testing.assert_array_equal(fast.probabilities, accurate.probabilities)
+
+
+def test_by_windows_each_head_is_blended_before_the_mean(network: Network) -> None:
+    model, image = network(), noise(3, 24, 16)
+    heads = [predict(prune(model, k), image, (8, 8)).probabilities for k in (1, 2)]
+    mean = torch.stack([torch.tensor(p) for p in heads]).mean(dim=0).numpy()
+    found = predict(model, image, (8, 8), "accurate")
+    np.testing.assert_array_equal(found.probabilities, mean)
+
+
 def test_no_gradient_is_recorded(network: Network) -> None:
     model, modes = network(), []
     model.register_forward_hook(

@@ -127,6 +127,23 @@ def test_what_no_spec_describes_is_told() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [nn.ConvTranspose2d(3, 4, 2, stride=2)],
+        [nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(3, 4, 1)],
+        [nn.Conv2d(3, 4, 1), nn.Upsample(scale_factor=2)],
+        [nn.MaxPool2d(2), nn.Upsample(scale_factor=2), nn.Conv2d(3, 4, 1)],
+        [nn.Conv2d(3, 4, 2, stride=2), nn.ConvTranspose2d(4, 3, 2, stride=2)],
+    ],
+)
+def test_anything_that_convolves_has_blocks(layers: list[nn.Module]) -> None:
+    lifted = lift(nn.Sequential(*layers), torch.randn(1, 3, 16, 16))
+    assert lifted.graph is None
+    assert lifted.blocks.blocks[-1].output
+    assert alt_text(lifted.blocks).startswith("Sequential: ")
+
+
 def test_branches_of_one_resolution_are_inside_of_a_block() -> None:
     lifted = lift(Twice(), torch.randn(1, 3, 16, 16))
     assert [block.reads for block in lifted.blocks.blocks] == [()]

@@ -50,11 +50,23 @@ def test_checkpoint_and_source_appear_beside_the_model(file: Path) -> None:
 
 def test_json_has_the_table_and_the_files(file: Path) -> None:
     printed = json.loads(run(file, "--level", "L1", "--json").output)
-    assert printed["level"] == 1
+    assert printed["heads"] == [1]
     assert printed["checkpoint"] == str(file.with_stem("my-model-L1"))
     assert printed["before"]["nodes"] == 10
     assert printed["after"]["nodes"] == 3
     assert printed["before"]["file_bytes"] == file.stat().st_size
+
+
+def test_several_levels_stay_together(file: Path) -> None:
+    printed = json.loads(run(file, "--level", "3,1", "--json").output)
+    assert printed["heads"] == [1, 3]
+    cut = file.with_stem("my-model-L1,3")
+    assert printed["checkpoint"] == str(cut)
+    assert printed["source"] == str(file.with_name("my_model_L1_3.py"))
+    whole, small, x = load(file), load(cut), torch.randn(1, 3, 8, 8)
+    heads, own = whole(x), small(x)
+    assert list(own) == ["L1", "L3"]
+    assert all(torch.equal(own[level], heads[level]) for level in own)
 
 
 def test_nothing_is_overwritten_without_force(file: Path) -> None:

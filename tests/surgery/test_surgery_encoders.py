@@ -52,7 +52,7 @@ def parameters(model: nn.Module) -> int:
 def test_three_ways_to_one_level(name: str, lived: Lived) -> None:
     whole = lived(narrow(name))
     small = prune(whole, 1)
-    proof = prove(whole, small, 1)
+    proof = prove(whole, small, [1])
     assert len(proof.inputs) == 4
     assert set(small.state_dict()) < set(whole.state_dict())
     assert proof.after.parameters == parameters(small) < proof.before.parameters
@@ -111,4 +111,4 @@ def test_what_cannot_be_traced_is_said(lived: Lived) -> None:
     whole = lived(NestSpec(depth=2, widths=2))
     whole.x0_1 = Deciding()
     with pytest.raises(CutError, match=r"^torch.fx cannot read this UNetPlusPlus, so "):
-        cut_traced(whole, 1)
+        cut_traced(whole, [1])

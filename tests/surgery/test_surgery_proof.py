@@ -23,7 +23,7 @@ SPEC = NestSpec(depth=3, widths=4, in_channels=2)
 
 def test_a_true_cut_is_proven(lived: Lived) -> None:
     whole = lived(SPEC)
-    proof = prove(whole, prune(whole, 2), 2)
+    proof = prove(whole, prune(whole, 2), [2])
     assert proof.inputs == (
         (1, 2, 16, 16),
         (1, 2, 16, 24),
@@ -36,9 +36,29 @@ def test_a_true_cut_is_proven(lived: Lived) -> None:
     )
 
 
+@pytest.mark.parametrize("heads", [(1, 3), (1, 2)])
+def test_a_cut_at_several_levels_is_proven(
+    lived: Lived, heads: tuple[int, int]
+) -> None:
+    whole = lived(SPEC)
+    proof = prove(whole, prune(whole, heads), heads)
+    name = {(1, 3): "L1,3", (1, 2): "L1-2"}[heads]
+    assert proof.heads == heads
+    assert proof.statement == (
+        f"{name} cut on the graph == torch.fx cut == the full model's {name} heads, "
+        "bit for bit, on 4 inputs"
+    )
+    assert proof.after.nodes == len(NestGraph(SPEC.cut(heads)).nodes)
+    small = prune(whole, heads)
+    with torch.no_grad():
+        small.get_parameter("head_L1.bias").add_(0.5)
+    with pytest.raises(CutError, match=r"^L1: the cut on the graph differs"):
+        prove(whole, small, heads)
+
+
 def test_what_it_measures_is_what_the_formulas_say(lived: Lived) -> None:
     whole = lived(SPEC)
-    proof = prove(whole, prune(whole, 2), 2)
+    proof = prove(whole, prune(whole, 2), [2])
     graph = NestGraph(SPEC)
     for part, of in ((proof.before, graph), (proof.after, graph.level(2))):
         cost = graph_cost(of, proof.size)
@@ -56,7 +76,7 @@ def test_flags_and_statistics_stay(lived: Lived) -> None:
     small = prune(whole, 2)
     flags = [module.training for module in whole.modules()]
     before = copy.deepcopy(whole.state_dict())
-    prove(whole, small, 2)
+    prove(whole, small, [2])
     assert [module.training for module in whole.modules()] == flags
     assert small.training
     after = whole.state_dict()
@@ -66,7 +86,7 @@ def test_flags_and_statistics_stay(lived: Lived) -> None:
 def test_flags_stay_when_the_proof_fails(lived: Lived) -> None:
     whole = lived(SPEC).train()
     with pytest.raises(CutError):
-        prove(whole, prune(lived(SPEC.replace(up="nearest")), 2), 2)
+        prove(whole, prune(lived(SPEC.replace(up="nearest")), 2), [2])
     assert whole.training
 
 
@@ -74,7 +94,7 @@ def test_not_a_number_is_equal_to_itself(lived: Lived) -> None:
     whole = lived(SPEC)
     with torch.no_grad():
         whole.get_parameter("head_L2.bias").fill_(torch.nan)
-    assert prove(whole, prune(whole, 2), 2).level == 2
+    assert prove(whole, prune(whole, 2), [2]).heads == (2,)
 
 
 def test_one_wrong_weight_is_found(lived: Lived) -> None:
@@ -87,7 +107,7 @@ def test_one_wrong_weight_is_found(lived: Lived) -> None:
         match=r"^L2: the cut on the graph differs from the full model's head "
         r"by up to 0\.5 on an input \[1, 2, 16, 16\]$",
     ):
-        prove(whole, small, 2)
+        prove(whole, small, [2])
 
 
 def test_a_wrong_statistic_is_found(lived: Lived) -> None:
@@ -95,22 +115,22 @@ def test_a_wrong_statistic_is_found(lived: Lived) -> None:
     small = prune(whole, 2)
     small.get_buffer("x0_1.norm1.running_mean").add_(1e-3)
     with pytest.raises(CutError, match="differs from the full model's head by up to"):
-        prove(whole, small, 2)
+        prove(whole, small, [2])
 
 
 def test_a_wrong_level_is_found_by_its_names(lived: Lived) -> None:
     whole = lived(SPEC)
     kept = r"^the cut on the graph keeps head_L1\.bias, the torch\.fx cut does not$"
     with pytest.raises(CutError, match=kept):
-        prove(whole, prune(whole, 1), 2)
+        prove(whole, prune(whole, 1), [2])
 
 
 def test_other_shapes_are_found(lived: Lived) -> None:
     whole, other = lived(SPEC), lived(SPEC.replace(classes=3))
     with pytest.raises(CutError, match=r"\[1, 3, 16, 16\], not torch\.float32 \[1, 1,"):
-        prove(whole, prune(other, 2), 2)
+        prove(whole, prune(other, 2), [2])
 
 
 def test_a_network_without_a_spec_is_refused(lived: Lived) -> None:
     with pytest.raises(SpecError, match=r"^Linear has no spec;"):
-        prove(lived(SPEC), nn.Linear(1, 1), 1)
+        prove(lived(SPEC), nn.Linear(1, 1), [1])

@@ -20,7 +20,7 @@ def test_only_the_ancestors_of_the_head_are_left(lived: Lived) -> None:
     spec = NestSpec(depth=3, widths=2)
     whole = lived(spec)
     for level in (1, 2, 3):
-        traced = cut_traced(whole, level)
+        traced = cut_traced(whole, [level])
         nodes = {node.name for node in NestGraph(spec).level(level).nodes}
         kept = {name for name, _ in traced.named_children() if name.startswith("x")}
         assert kept == nodes
@@ -32,7 +32,7 @@ def test_the_model_keeps_its_modules_and_memory(lived: Lived) -> None:
     whole = lived(NestSpec(depth=3, widths=2))
     names = list(whole.state_dict())
     before = whole.get_parameter("x0_0.conv1.weight").detach().clone()
-    traced = cut_traced(whole, 1)
+    traced = cut_traced(whole, [1])
     with torch.no_grad():
         traced.get_parameter("x0_0.conv1.weight").zero_()
     assert list(whole.state_dict()) == names
@@ -42,11 +42,11 @@ def test_the_model_keeps_its_modules_and_memory(lived: Lived) -> None:
 def test_one_head_alone_is_its_own_cut(lived: Lived) -> None:
     alone = lived(NestSpec(family="unet", depth=2, widths=2)).eval()
     x = torch.randn(3, 3, 4, 8)
-    assert torch.equal(cut_traced(alone, 2)(x), alone(x))
+    assert torch.equal(cut_traced(alone, [2])(x), alone(x))
     with pytest.raises(CutError, match=r"^L1: this UNet has the levels L2$"):
-        cut_traced(alone, 1)
+        cut_traced(alone, [1])
 
 
 def test_a_level_without_a_head_says_which_exist(lived: Lived) -> None:
     with pytest.raises(CutError, match=r"^L3: this UNetPlusPlus has .* L1, L2$"):
-        cut_traced(lived(NestSpec(depth=2, widths=2)), 3)
+        cut_traced(lived(NestSpec(depth=2, widths=2)), [3])
