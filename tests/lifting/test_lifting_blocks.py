@@ -176,6 +176,12 @@ def test_blocks_lie_apart_on_the_page(network: type[nn.Module]) -> None:
             assert net.places[source].x < net.places[n].x
 
 
+def test_branches_of_one_block_have_places_of_their_own() -> None:
+    branches = (Block(0, "4", "b", (0,)), Block(0, "4", "c", (0,)))
+    net = Blocks("two", ("8x8",), (Block(0, "2", "a"), *branches))
+    assert [place.x for place in net.places] == [0.0, 88.0, 176.0]
+
+
 @pytest.mark.parametrize("kind", ["svg", "png", "tex", "gv"])
 def test_blocks_are_drawn(kind: str, tmp_path: Path) -> None:
     net = lift(Pyramid(), torch.randn(1, 3, 16, 16)).blocks
