@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nestgen.inference.growing import predict_anytime as predict_anytime
     from nestgen.inference.predict import predict as predict
     from nestgen.inspection.report import inspect as inspect
+    from nestgen.lifting.lift import lift as lift
     from nestgen.surgery.cut import prune as prune
     from nestgen.surgery.gradients import gradients as gradients
     from nestgen.surgery.gradients import module_gradients as module_gradients
@@ -48,6 +49,7 @@ _HOMES = {
     "gradients": "nestgen.surgery.gradients",
     "import_weights": "nestgen.foreign.take",
     "inspect": "nestgen.inspection.report",
+    "lift": "nestgen.lifting.lift",
     "load": "nestgen.checkpoint",
     "module_gradients": "nestgen.surgery.gradients",
     "predict": "nestgen.inference.predict",
@@ -73,6 +75,7 @@ __all__ = [
     "gradients",
     "import_weights",
     "inspect",
+    "lift",
     "load",
     "module_gradients",
     "predict",

@@ -36,6 +36,7 @@ FLOORS = [
     "inspection",
     "surgery",
     "foreign",
+    "lifting",
     "fusion",
     "training",
     "inference",

@@ -9,10 +9,12 @@ import rich_click as click
 
 from nestgen.arch.choices import MeasureName
 from nestgen.cli.described import described
+from nestgen.cli.module import lifted_module, module_options
 from nestgen.cli.options import Numbers, Size, make_spec, spec_options
 
 if TYPE_CHECKING:
     from nestgen.arch.spec import NestSpec
+    from nestgen.lifting.lift import Lifted
 
 
 MEASURE = click.Choice(get_args(MeasureName))
@@ -21,6 +23,7 @@ MEASURE = click.Choice(get_args(MeasureName))
 @click.command("draw")
 @click.argument("file", required=False)
 @spec_options
+@module_options
 @click.option("-o", "--output", metavar="FILE", help="The picture; unetpp_d4.svg, say.")
 @click.option("--level", type=int, help="Grey what a cut at this level drops.")
 @click.option("--channels", is_flag=True, help="Write each node's channels into it.")
@@ -47,12 +50,18 @@ def command(
     channels: bool,
     size: tuple[int, ...] | None,
     legend: bool,
+    module: str | None,
+    arguments: tuple[tuple[str, Any], ...],
+    weights: str | None,
+    example: list[int] | None,
     **options: Any,
 ) -> None:
     """Draw a network as .svg, .png, .pdf, .tex (TikZ), .mmd (Mermaid), or .gv.
 
     FILE is a spec (.toml, .json), a checkpoint (.pt, .safetensors) or a generated
-    source (.py); without it the options describe the network.
+    source (.py); without it the options describe the network. --module draws somebody
+    else's, which is imported and run on an input of the shape of --example; what is no
+    nested U-Net is drawn as blocks, by resolution.
 
     Example: nestgen draw --depth 4 --dense -o unetpp.svg
     """
@@ -60,15 +69,46 @@ def command(
     from nestgen.files import refuse_existing
 
     shown = {name: options.pop(name) for name in ("level", "gradients", "area", "heat")}
-    specs = _compared(compare, file, options) if compare else [_spec(file, options)]
+    thing: Any
+    others = {**options, "file": file, "compare": compare, "size": size}
+    lifted = lifted_module(module, arguments, weights, example, others)
+    title = None
+    if lifted:
+        thing, stem, title = _found(lifted, shown)
+    elif compare:
+        thing, stem = _compared(compare, file, options), "families"
+    else:
+        thing = _spec(file, options)
+        stem = thing.stem
     if alt:
-        click.echo(alt_text(specs, **shown))
+        click.echo(alt_text(thing, **shown))
         return
-    stem = "families" if compare else specs[0].stem
     target = Path(output or f"{stem}.svg")
     refuse_existing(target, force=force)
-    draw(specs, target, channels=channels, size=size, legend=legend, **shown)
+    draw(
+        thing,
+        target,
+        channels=channels,
+        size=size,
+        legend=legend,
+        title=title,
+        **shown,
+    )
     click.echo(f"wrote {target}")
+
+
+def _found(lifted: Lifted, shown: dict[str, Any]) -> tuple[Any, str, str]:
+    """What is drawn of somebody else's network, and what its file and it are called."""
+    measured = [name for name in ("area", "heat") if shown[name]]
+    if lifted.spec is None and measured:
+        raise click.UsageError(
+            f"--{measured[0]}: is a formula of nestgen's blocks; {lifted.why}"
+        )
+    stem = lifted.name.lower()
+    if lifted.graph is None:
+        click.echo(f"{lifted.name}: {lifted.why}", err=True)
+        return lifted.blocks, stem, lifted.name
+    return lifted.graph, stem, f"{lifted.name}: {lifted.graph.spec.label}"
 
 
 def _compared(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from nestgen.cli.described import described
-from nestgen.cli.module import module_options, outside_module
+from nestgen.cli.module import check_alone, module_options, outside_module
 from nestgen.cli.options import Numbers, spec_options
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def command(
     from nestgen.files import refuse_existing
 
     if module:
-        _check_alone({"file": file, "levels": levels, "output": output, **options})
+        check_alone({"file": file, "levels": levels, "output": output, **options})
     elif keep:
         raise click.UsageError("--keep: says nothing without --module")
     outside = outside_module(module, arguments, weights, example)
@@ -79,15 +79,6 @@ def command(
             click.echo(f"wrote {output}")
     if check and found.unreached:
         sys.exit(1)
-
-
-def _check_alone(others: dict[str, Any]) -> None:
-    """Raise an error for what does not go with `--module`."""
-    for parameter in command.params:
-        if others.get(str(parameter.name)) is not None:
-            raise click.UsageError(
-                f"{parameter.opts[-1]}: says nothing beside --module"
-            )
 
 
 def _network(file: str | None, options: dict[str, Any]) -> nn.Module:

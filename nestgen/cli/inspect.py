@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from nestgen.cli.described import described
+from nestgen.cli.module import lifted_module, module_options
 from nestgen.cli.options import Size, spec_options
 
 if TYPE_CHECKING:
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
     from nestgen.arch.memory import Memory
     from nestgen.inspection.files import File
     from nestgen.inspection.report import Report
+    from nestgen.lifting.lift import Lifted
 
 
 @click.command("inspect")
 @click.argument("file", required=False)
 @spec_options
+@module_options
 @click.option("--size", type=Size(), help="Of the input.  [256 or more]")
 @click.option(
     "--batch-size",
@@ -34,18 +37,29 @@ def command(
     size: tuple[int, ...] | None,
     batch_size: int,
     as_json: bool,
+    module: str | None,
+    arguments: tuple[tuple[str, Any], ...],
+    weights: str | None,
+    example: list[int] | None,
     **options: Any,
 ) -> None:
     """Tell what a network is, what each node sees and costs, and its memory.
 
     FILE is a spec (.toml, .json), a checkpoint (.pt, .safetensors) or a generated
     source (.py), which is read and not run; without it the options describe the
-    network.
+    network. --module tells of somebody else's, which is imported and run on an input of
+    the shape of --example: which of its modules form which X[i,j], and its spec where
+    nestgen can write it.
 
     Example: nestgen inspect model.pt --size 512 --batch-size 8
     """
     from nestgen.inspection.report import inspect
 
+    others = {**options, "file": file, "size": size}
+    lifted = lifted_module(module, arguments, weights, example, others)
+    if lifted:
+        _tell(lifted, as_json)
+        return
     report = inspect(described(file, options), size, batch_size)
     if as_json:
         click.echo(json.dumps(report.to_plain(), indent=2))
@@ -96,6 +110,39 @@ def _show(report: Report) -> None:
     )
     if any(row.field and row.field.whole for row in report.nodes):
         click.echo("* and, through numbers about all of it, the whole image")
+
+
+def _tell(lifted: Lifted, as_json: bool) -> None:
+    """What was found in somebody else's module."""
+    from nestgen.arch.specfile import to_toml
+    from nestgen.cli.tables import count, show_table
+
+    if as_json:
+        click.echo(json.dumps(lifted.to_plain(), indent=2))
+        return
+    label = f": {lifted.graph.spec.label}" if lifted.graph else ""
+    click.echo(f"{lifted.name}{label}\n")
+    if set(lifted.stem) - {1}:
+        stem = "x".join(map(str, lifted.stem))
+        click.echo(f"row 0 is coarser than the image by {stem}\n")
+    columns = ["part", "shape", "parameters", "modules"]
+    show_table(
+        columns if lifted.graph else ["block", *columns[1:]],
+        [
+            [
+                part.name,
+                "x".join(map(str, part.shape)),
+                count(part.parameters),
+                ", ".join(part.modules),
+            ]
+            for part in lifted.parts.values()
+        ],
+    )
+    for name, level in lifted.outputs.items():
+        click.echo(f"output {name}: {f'L{level}' if level else 'no level'}")
+    click.echo(lifted.statement)
+    if lifted.spec:
+        click.echo(f"\n{to_toml(lifted.spec)}", nl=False)
 
 
 _PARTS = ["weights", "gradients", "optimizer", "activations"]

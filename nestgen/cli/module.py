@@ -13,6 +13,8 @@ from nestgen.cli.options import Numbers
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from nestgen.lifting.lift import Lifted
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -90,3 +92,36 @@ def outside_module(
     made = make_module(module, dict(arguments), weights)
     chance = torch.Generator().manual_seed(0)
     return made, torch.randn(*example, generator=chance)
+
+
+def check_alone(others: dict[str, Any]) -> None:
+    """Raise an error for one of the command's parameters that `--module` excludes."""
+    context = click.get_current_context()
+    assert context is not None
+    for parameter in context.command.params:
+        if others.get(str(parameter.name)) not in (None, False):
+            raise click.UsageError(
+                f"{parameter.opts[-1]}: says nothing beside --module"
+            )
+
+
+def lifted_module(
+    module: str | None,
+    arguments: tuple[tuple[str, Any], ...],
+    weights: str | None,
+    example: list[int] | None,
+    others: dict[str, Any],
+) -> Lifted | None:
+    """The grid of the module that the options name; None where they name none.
+
+    `others` are parameters that describe a network, or say what the example does: none
+    of them may be given beside it.
+    """
+    if module:
+        check_alone(others)
+    made = outside_module(module, arguments, weights, example)
+    if made is None:
+        return None
+    from nestgen.lifting.lift import lift
+
+    return lift(*made)

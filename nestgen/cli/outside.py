@@ -29,6 +29,7 @@ def prune_outside(
 ) -> None:
     """Cut a module to the outputs `keep`; write its state dict and its source."""
     from nestgen.files import refuse_existing, write_whole
+    from nestgen.lifting.lift import named_outputs
     from nestgen.statefile import write_state_dict
     from nestgen.surgery.cut_any import cut_any
 
@@ -42,7 +43,7 @@ def prune_outside(
         )
     text = Path(source or target.with_name(f"{target.stem.replace('-', '_')}.py"))
     refuse_existing(target, text, force=force, keep=[weights] if weights else [])
-    cut = cut_any(module, keep, example)
+    cut = cut_any(module, named_outputs(module, example, keep), example)
     write_state_dict(target, cut.module.state_dict())
     write_whole(text, cut.text)
     if as_json:

@@ -11,6 +11,7 @@ from nestgen.arch.choices import MeasureName
 from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
 from nestgen.drawing.alt import sentences
+from nestgen.drawing.blocks import Blocks, blocks_figure
 from nestgen.drawing.dot import dot_text
 from nestgen.drawing.engines import render
 from nestgen.drawing.figure import Figure, figure
@@ -32,7 +33,7 @@ class HasSpec(Protocol):
         """The network's description."""
 
 
-Thing: TypeAlias = "NestSpec | NestGraph | HasSpec"
+Thing: TypeAlias = "NestSpec | NestGraph | Blocks | HasSpec"
 
 _FORMATS: dict[str, Callable[[Figure], str | bytes]] = {
     "svg": lambda drawn: told(render(dot_text(drawn), "svg").decode(), drawn),
@@ -65,7 +66,8 @@ def draw(
 
     Args:
         thing: a spec, a graph, or a model that has a spec; several in a list are
-            drawn side by side.
+            drawn side by side. `Blocks` are any network, drawn by resolution, with no
+            option but a title.
         path: where to; a file that is there is replaced.
         level: grey what a cut at this level drops.
         channels: write each node's number of channels into it.
@@ -105,7 +107,7 @@ def draw(
         legend=legend,
         title=title,
     )
-    write_whole(path, _FORMATS[kind](figure(_graphs(thing), options)))
+    write_whole(path, _FORMATS[kind](_figure(thing, options, kind)))
 
 
 def alt_text(
@@ -122,7 +124,21 @@ def alt_text(
     'UNet++ of depth 1: 3 nodes in 2 rows'
     """
     options = Options(level=level, gradients=gradients, area=area, heat=heat)
+    if isinstance(thing, Blocks):
+        return thing.alt
     return sentences(_graphs(thing), options)
+
+
+def _figure(thing: object, options: Options, kind: str) -> Figure:
+    if not isinstance(thing, Blocks):
+        return figure(_graphs(thing), options)
+    plain = Options(legend=options.legend, title=options.title)
+    if options != plain or kind == "mmd":
+        raise DrawingError(
+            f"{thing.title}: is no nested U-Net, so drawn without levels, measures and "
+            "sizes, and not as .mmd"
+        )
+    return blocks_figure(thing, options.title)
 
 
 def _graphs(things: object) -> list[NestGraph]:

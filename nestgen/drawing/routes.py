@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from nestgen.arch.graph import Edge, NestGraph, Node
 from nestgen.drawing import style
 from nestgen.drawing.curves import Curve, Point, arc, bent, line
+from nestgen.drawing.style import EdgeLook
 
 Box = tuple[Point, Point]
 """The lower left and the upper right corner."""
@@ -95,16 +96,21 @@ def _route(
     if edge.kind == "skip" or (_on_axis(edge) and _span(edge) == 1):
         return first
     discs = [centre for node, centre in centres.items() if node not in edge[:2]]
-    return _clearest(
-        itertools.chain([first], _bows(edge, source, target)), discs, boxes
-    )
+    bows = _bows(source, target, style.EDGES[edge.kind])
+    return _clearest(itertools.chain([first], bows), discs, boxes)
 
 
-def _bows(edge: Edge, source: Point, target: Point) -> Iterator[Curve]:
+def clear(source: Point, target: Point, look: EdgeLook, discs: list[Point]) -> Curve:
+    """A line from node to node, bent where it would cross other nodes at `discs`."""
+    bows = _bows(source, target, look)
+    return _clearest(itertools.chain([line(source, target, look)], bows), discs, ())
+
+
+def _bows(source: Point, target: Point, look: EdgeLook) -> Iterator[Curve]:
     """Other ways for an edge, from the least bent."""
     handle = 0.4 * math.dist(source, target)
     for turns in _TURNS:
-        yield bent(source, target, turns, handle, style.EDGES[edge.kind])
+        yield bent(source, target, turns, handle, look)
 
 
 def _clearest(

@@ -74,7 +74,9 @@ def compare(model: nn.Module, weights: Weights, original: str) -> Comparison:
     with eval_mode(model), torch.inference_mode():
         for x, outputs in zip(inputs, expected, strict=True):
             ours, theirs = _by_level(model(x), spec), _by_level(outputs, spec)
-            most = max(_apart(level, original, ours, theirs) for level in spec.heads)
+            most = max(
+                _level_apart(level, original, ours, theirs) for level in spec.heads
+            )
             difference = max(difference, most)
     shapes = tuple(tuple(x.shape) for x in inputs)
     return Comparison(original, spec.heads, shapes, difference)
@@ -106,18 +108,27 @@ def _by_level(outputs: Any, spec: NestSpec) -> dict[int, Any]:
     return {spec.depth - n: logits for n, logits in enumerate(reversed(listed))}
 
 
-def _apart(
+def _level_apart(
     level: int, original: str, one: Mapping[int, Tensor], other: Mapping[int, Any]
 ) -> float:
     """The largest difference of two logits; `WeightsError` where it is no rounding."""
     if getattr(other.get(level), "shape", None) != one[level].shape:
         raise WeightsError(f"{original}: has no L{level} like ours")
-    theirs: Tensor = other[level]
-    difference = (one[level].double() - theirs.double()).abs().max().item()
-    scale = max(1.0, theirs.abs().max().item())
-    if not difference <= TOLERANCE * scale:
+    difference, rounding = apart(one[level], other[level])
+    if not rounding:
         raise WeightsError(
             f"L{level} differs from that of {original} by up to {difference:.2g}; "
             "options say what tensors cannot tell"
         )
     return difference
+
+
+def apart(one: Tensor, other: Tensor) -> tuple[float, bool]:
+    """The largest difference of two tensors, and whether it is but rounding.
+
+    >>> apart(torch.ones(2), torch.tensor([1.0, 2.0]))
+    (1.0, False)
+    """
+    difference = (one.double() - other.double()).abs().max().item()
+    scale = max(1.0, other.abs().max().item())
+    return difference, difference <= TOLERANCE * scale

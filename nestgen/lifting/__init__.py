@@ -1,0 +1,1 @@
+"""The grid of a network that nestgen did not write."""
