@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nestgen.inference.predict import predict as predict
     from nestgen.inspection.report import inspect as inspect
     from nestgen.lifting.lift import lift as lift
-    from nestgen.surgery.cut import prune as prune
+    from nestgen.lifting.prune import prune as prune
     from nestgen.surgery.gradients import gradients as gradients
     from nestgen.surgery.gradients import module_gradients as module_gradients
     from nestgen.surgery.transfer import transfer as transfer
@@ -54,7 +54,7 @@ _HOMES = {
     "module_gradients": "nestgen.surgery.gradients",
     "predict": "nestgen.inference.predict",
     "predict_anytime": "nestgen.inference.growing",
-    "prune": "nestgen.surgery.cut",
+    "prune": "nestgen.lifting.prune",
     "save": "nestgen.checkpoint",
     "register": "nestgen.arch.families",
     "source": "nestgen.codegen.source",

@@ -4,36 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from torch import Tensor, nn
+from torch import nn
 
 from nestgen.codegen.load import blank, spec_of
 from nestgen.errors import CutError
-from nestgen.surgery.cut_any import cut_any
 
 
-def prune(
-    model: nn.Module,
-    level: int | Iterable[int] | None = None,
-    *,
-    keep: int | str | Iterable[int | str] | None = None,
-    example: Tensor | tuple[Tensor, ...] | None = None,
-) -> nn.Module:
-    """The network that is left of `model` when only a part of what it gives is kept.
+def prune(model: nn.Module, level: int | Iterable[int]) -> nn.Module:
+    """The network that is left of `model` when only `level`, or several, are kept.
 
-    Of a network that nestgen built, `level` says what, one or several. What is left is
-    generated from the cut spec and has clones of the model's own tensors, by
+    It is generated from the cut spec and has clones of the model's own tensors, by
     name, with their dtypes, devices and `requires_grad`, and the training flags of
     the model's modules. At one level it returns logits [N, classes, H, W], at several
     a dict of them. On inputs of sizes that the model does not pad (multiples of
     `NestGraph.multiples`, with instance norm two of them or more), these are the
     model's own, bit for bit; on others the smaller network pads less, and its
-    logits differ near the padding.
+    logits differ near the padding. `model` stays as it is.
 
-    Of any other module, `keep` names outputs and `example` is what it takes, a tensor
-    or several (see `cut_any`); what is left is in eval mode. `model` stays as it is.
-
-    Raises `CutError` for a level that the model does not have, `SpecError` for a level
-    of a model that nestgen did not build, `ModuleError` where a module cannot be cut.
+    Raises `CutError` for a level that the model does not have, `SpecError` for a model
+    that nestgen did not build.
 
     >>> import torch
     >>> from nestgen.arch.spec import NestSpec
@@ -42,18 +31,7 @@ def prune(
     >>> x = torch.ones(1, 3, 8, 8)
     >>> torch.equal(prune(whole, 2)(x), whole(x)["L2"])
     True
-    >>> two = nn.Sequential(nn.MaxPool2d(2), nn.MaxPool2d(2))
-    >>> list(prune(two, keep="0", example=x)(x).shape)
-    [1, 3, 2, 2]
     """
-    if level is not None and keep is None and example is None:
-        return _cut_levels(model, level)
-    if level is None and keep is not None and example is not None:
-        return cut_any(model, keep, example).module
-    raise CutError("prune takes a level of a network of ours, or keep and example")
-
-
-def _cut_levels(model: nn.Module, level: int | Iterable[int]) -> nn.Module:
     small = blank(spec_of(model).cut(_levels(level)))
     _give_tensors(model, small)
     modules = dict(model.named_modules())

@@ -180,7 +180,7 @@ def test_the_source_of_a_cut_stands_alone(tmp_path: Path, lived: Lived) -> None:
     assert torch.equal(alone(x), small(x))
 
 
-@pytest.mark.parametrize("level", [True, "2", 2.0, [], [1, True], [1, "2"]])
+@pytest.mark.parametrize("level", [True, "2", 2.0, None, [], [1, True], [1, "2"]])
 def test_a_level_is_an_integer(level: Any) -> None:
     with pytest.raises(CutError, match=r"^level: .* is not allowed, an integer"):
         prune(build(narrow(3)), level)
