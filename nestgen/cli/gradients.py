@@ -13,7 +13,7 @@ from nestgen.cli.module import check_alone, module_options, outside_module
 from nestgen.cli.options import Numbers, spec_options
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from nestgen.surgery.gradients import Gradients
 
@@ -59,18 +59,16 @@ def command(
     from nestgen.files import refuse_existing
 
     if module:
-        check_alone({"file": file, "levels": levels, "output": output, **options})
+        check_alone({"file": file, "levels": levels, **options})
     elif keep:
         raise click.UsageError("--keep: says nothing without --module")
     outside = outside_module(module, arguments, weights, example)
+    if output:
+        refuse_existing(output, force=force)
     if outside is None:
-        if output:
-            refuse_existing(output, force=force)
         found = _of_network(_network(file, options), levels, output)
     else:
-        from nestgen.surgery.gradients import module_gradients
-
-        found = module_gradients(*outside, keep or None)
+        found = _of_module(*outside, keep, output)
     if as_json:
         click.echo(json.dumps(found.to_plain(), indent=2))
     else:
@@ -109,6 +107,27 @@ def _of_network(
     spec, found = spec_of(network), gradients(network, levels)
     if output:
         draw(spec, output, gradients=levels or spec.heads)
+    return found
+
+
+def _of_module(
+    module: nn.Module, example: Tensor, keep: tuple[str, ...], output: str | None
+) -> Gradients:
+    """The same of somebody else's network, drawn where it has a grid."""
+    from nestgen.drawing import draw
+    from nestgen.lifting.lift import lift
+    from nestgen.surgery.gradients import module_gradients
+
+    found = module_gradients(module, example, keep or None)
+    if output:
+        lifted = lift(module, example)
+        named = {name: int(level[1:]) for level, name in lifted.levels.items()}
+        others = [name for name in found.supervised if name not in named]
+        if lifted.graph is None or others:
+            why = f"output {others[0]} is no level" if lifted.graph else lifted.why
+            raise click.UsageError(f"-o: {lifted.name} cannot be drawn so; {why}")
+        levels = [named[name] for name in found.supervised]
+        draw(lifted.graph, output, gradients=levels, title=lifted.name)
     return found
 
 

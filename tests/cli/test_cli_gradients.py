@@ -84,6 +84,22 @@ def test_the_picture_is_the_one_that_draw_draws(folder: Path) -> None:
     assert "a.svg: exists already" in again.stderr
 
 
+PORTS = Path(__file__).parents[1] / "surgery" / "ports.py"
+
+
+def test_a_network_of_others_is_drawn_where_it_has_a_grid(folder: Path) -> None:
+    words = ["--module", f"{PORTS}:ShallowFirst", "--example", "2,3,16,24"]
+    assert call(*words, "--keep", "1", "-o", "a.svg").stdout.endswith("wrote a.svg\n")
+    picture = (folder / "a.svg").read_text("utf-8")
+    assert "ShallowFirst, gradient from L2" in picture
+    assert "node without gradient" in picture
+    words[1] = f"{PORTS}:MeanToo"
+    result = call(*words, "-o", "b.svg")
+    assert result.exit_code == 2
+    assert "MeanToo cannot be drawn so; output 0 is no level" in result.stderr
+    assert not (folder / "b.svg").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

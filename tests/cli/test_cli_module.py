@@ -73,7 +73,6 @@ def call(*words: str) -> Result:
         ([*WHERE, "--depth", "3"], "--depth: says nothing beside --module"),
         ([*WHERE, "--spec", "a.toml"], "--spec: says nothing beside --module"),
         ([*WHERE, "--levels", "1"], "--levels: says nothing beside --module"),
-        ([*WHERE, "-o", "a.svg"], "--output: says nothing beside --module"),
     ],
 )
 def test_a_mistake_is_one_line(words: list[str], said: str, folder: Path) -> None:
