@@ -156,7 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report = {
         "command": "python benchmarks/anytime.py --runs RUNS --data DATA "
         f"--loss {' '.join(map(str, options.loss))} "
-        f"--confidence {options.confidence:g} --rounds {options.rounds}",
+        f"--confidence {options.confidence:g} --rounds {options.rounds} "
+        f"--splits {options.splits}",
         "machine": {**before, "threads": torch.get_num_threads()},
         "images": {"val": len(val), "test": len(test)},
         "confidence": options.confidence,
