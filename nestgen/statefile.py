@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,12 +22,15 @@ _PREFIXES = ("module.", "model.", "_orig_mod.")
 _PARAMETER = frozenset({"torch._utils _rebuild_parameter"})
 
 
-def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+def read_state_dict(
+    path: str | os.PathLike[str], expected: Collection[str] = ()
+) -> dict[str, Tensor]:
     """The tensors in `path`, a .safetensors or what `torch.save` wrote, on the CPU.
 
     A state dict may stand under 'state_dict', 'model' or 'model_state_dict', and all
     its names may begin with what DataParallel, Lightning or torch.compile put before
-    them. Raises `CheckpointError` for a file that cannot be read as data.
+    them, which is left out unless some names are `expected` as they are. Raises
+    `CheckpointError` for a file that cannot be read as data.
 
     >>> import pathlib, tempfile, torch
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "weights.pth"
@@ -38,8 +41,10 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     with named(path), opened(path) as file:
         safe = Path(path).suffix == ".safetensors"
         content = read_safetensors(file)[1] if safe else _read_archive(file)
-        tensors = _bare(_state_dict(content))
-        claimed = sum(tensor.nbytes for tensor in tensors.values())
+        found = _state_dict(content)
+        tensors = found if set(found) & set(expected) else _bare(found)
+        storages = [tensor.untyped_storage() for tensor in tensors.values()]
+        claimed = sum({s.data_ptr(): s.nbytes() for s in storages}.values())
         if claimed > file.seek(0, os.SEEK_END):
             raise CheckpointError("its tensors claim more bytes than the file has")
         return tensors

@@ -78,7 +78,7 @@ class Path:
 
 @dataclass(frozen=True)
 class Text:
-    """A string literal of plain letters, digits and `.`, `-`, `_`."""
+    """A string literal of one line in ASCII, without quotes and backslashes."""
 
     value: str
 
@@ -281,8 +281,12 @@ def _dotted(name: str) -> Code:
 
 
 def _string(value: Text) -> Code:
-    if not value.value.replace(".", "").replace("-", "").replace("_", "").isalnum() or (
-        not value.value.isascii()
+    text = value.value
+    if (
+        not text
+        or not text.isascii()
+        or not text.isprintable()
+        or set(text) & {'"', "\\"}
     ):
         raise SpecError(f"{value.value!a} is no plain text")
     return Code(f'"{value.value}"')

@@ -75,8 +75,8 @@ def backward(model: nn.Module, x: Tensor, keep: Sequence[str] | None = None) -> 
 
 def _outputs(model: nn.Module, x: Tensor, keep: Sequence[str] | None) -> dict[str, Any]:
     if keep is None:
-        return output_tensors(model(x))
-    return dict(zip(keep, Kept(model, keep, 1)(x), strict=True))
+        return output_tensors(model(x.clone()))
+    return dict(zip(keep, Kept(model, keep, 1)(x.clone()), strict=True))
 
 
 def _watch(model: nn.Module) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -10,11 +11,11 @@ from torch import Tensor, nn
 
 from nestgen.codegen.environment import environment
 from nestgen.codegen.load import class_of
-from nestgen.errors import ModuleError
+from nestgen.errors import ModuleError, in_a_line
 from nestgen.surgery.follow import Followed, follow_modules, follow_operators
 from nestgen.surgery.kept import Inputs, Kept
 from nestgen.surgery.script import script
-from nestgen.surgery.whole import Shapes, Size, Whole, in_a_line, size_of, whole
+from nestgen.surgery.whole import Shapes, Size, Whole, size_of, whole
 
 WAYS: dict[str, Callable[[Kept, Inputs], Followed]] = {
     "torch.fx": follow_modules,
@@ -95,7 +96,7 @@ def cut_any(
 
 def _cut(asked: Whole, followed: Followed, rejected: dict[str, str]) -> Cut:
     """The cut as source, loaded and compared; `ModuleError` where it differs."""
-    class_name = f"{asked.kind}Cut"
+    class_name = re.sub(r"[^A-Za-z0-9_]", "_", f"{asked.kind}Cut")
     shapes = [tuple(x.shape) for x in asked.example]
     written = script(
         followed, asked.kept.names, class_name, _description(asked, followed), shapes

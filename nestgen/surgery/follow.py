@@ -48,7 +48,8 @@ def follow_modules(kept: Kept, example: Inputs) -> Followed:
     """
     twin = copy.deepcopy(kept)
     graph = _Tracer().trace(twin)
-    return Followed(_cleaned(fx.GraphModule(twin, graph)), "torch.fx")
+    traced = fx.GraphModule(twin, graph)
+    return Followed(_cleaned(traced, kept.inputs), "torch.fx")
 
 
 class _Tracer(fx.Tracer):
@@ -86,7 +87,7 @@ def follow_operators(kept: Kept, example: Inputs) -> Followed:
     module.graph.set_codegen(fx.graph.CodeGen())
     _take_out_copies(module.graph)
     conditions = tuple(_conditions(program, module.graph))
-    return Followed(_cleaned(module), "torch.export", conditions)
+    return Followed(_cleaned(module, kept.inputs), "torch.export", conditions)
 
 
 def _two(x: torch.Tensor) -> torch.Tensor:
@@ -95,12 +96,11 @@ def _two(x: torch.Tensor) -> torch.Tensor:
     return torch.cat([x, x]) if alone else x
 
 
-def _cleaned(module: fx.GraphModule) -> fx.GraphModule:
+def _cleaned(module: fx.GraphModule, inputs: int) -> fx.GraphModule:
     """Without what is dead, and with the names that the module itself has."""
     module.graph.eliminate_dead_code()
-    for node in module.graph.find_nodes(op="placeholder"):
-        if not node.users and node.args:  # an input that it might have had
-            module.graph.erase_node(node)
+    for node in list(module.graph.find_nodes(op="placeholder"))[inputs:]:
+        module.graph.erase_node(node)  # an input that it might have had
     for node in module.graph.nodes:
         if node.op in ("get_attr", "call_module"):
             node.target = str(node.target).removeprefix(PREFIX)
@@ -121,9 +121,15 @@ def _take_out_copies(graph: fx.Graph) -> None:
 def _conditions(
     program: torch.export.ExportedProgram, graph: fx.Graph
 ) -> Iterator[str]:
-    """Sides that are constants, then what torch found that the operations assume."""
+    """Sides that are constants, then what torch found that the operations assume.
+
+    It takes for granted that open sides are not 1; of batches that is tried instead.
+    """
     for node in graph.find_nodes(op="placeholder"):
-        for axis, side in enumerate(node.meta["val"].shape):
+        shape = node.meta["val"].shape
+        for axis, side in enumerate(shape):
             if isinstance(side, int):
                 yield f"{node.name}.size()[{axis}] == {side}"
+            elif axis or len(shape) < 3:
+                yield f"{node.name}.size()[{axis}] != 1"
     yield from (re.sub(r"L\['(\w+)'\]", r"\1", text) for text in program._guards_code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_flatten_with_path
 
 from nestgen.errors import ModuleError
@@ -51,7 +51,7 @@ class Kept(nn.Module):
         hooks = [
             modules[name].register_forward_hook(_keep(given, name))
             for name in self.names
-            if name in modules
+            if name and name in modules
         ]
         try:
             outputs = output_tensors(self.inside(*inputs))
@@ -68,6 +68,9 @@ class Kept(nn.Module):
                     f"{type(self.inside).__name__} are {has[:200]}, and the path of a "
                     "module inside of it stands for what that gives"
                 )
+            if not isinstance(found[name], (Tensor, fx.Proxy)):
+                kind = type(found[name]).__name__
+                raise ModuleError(f"keep: {name[:60]!a} is a {kind}, no tensor")
         return tuple(found[name] for name in self.names)
 
 
@@ -116,6 +119,16 @@ def _key(entry: Any) -> str:
 
 def _keep(given: dict[str, Any], name: str) -> Any:
     def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-        given[name] = output
+        # what comes next may write into it
+        given[name] = output.clone() if hasattr(output, "clone") else output
 
     return hook
+
+
+def run(module: nn.Module, inputs: Inputs) -> Any:
+    """What `module` gives for copies of `inputs`; a tuple of tensors is copied too.
+
+    Some modules write into what they are given, or give it back.
+    """
+    given = module(*(x.clone() for x in inputs))
+    return tuple(x.clone() for x in given) if isinstance(given, tuple) else given

@@ -35,13 +35,13 @@ def make_module(
     ...     "kernel_size": 3})
     Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1))
     """
-    tensors = None if weights is None else read_state_dict(weights)
     with told(f"{where}: cannot be made"), torch.random.fork_rng():
         torch.manual_seed(0)
         made = load_class(where)(**(arguments or {}))
     if not isinstance(made, nn.Module):
         raise ModuleError(f"{where}: gives {type(made).__name__}, no torch.nn.Module")
-    if tensors is not None:
+    if weights is not None:
+        tensors = read_state_dict(weights, made.state_dict())
         with told(f"{weights}: does not fit {where}"):
             made.load_state_dict(tensors, strict=True)
     return made.eval()

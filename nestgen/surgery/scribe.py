@@ -28,6 +28,8 @@ _SIGNS: dict[Any, Any] = {
 }
 _HOMES = (builtins, math, operator, torch, functional)
 """Where functions are that a file may call."""
+_OPERATORS = ("aten", "prims")
+"""Those that torch itself has."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,12 @@ class Scribe:
         self.names: dict[Any, str] = {}
         self.paths: dict[fx.Node, Path] = {}
         self.last = {node: max(node.users) for node in graph.nodes if node.users}
+        first = next(iter(graph.find_nodes(op="placeholder")))
+        if any(map(_has_device, graph.nodes)):
+            self.last[first] = graph.output_node()  # it tells the device
         self.heading = ""
         self.made = 0
-        self.first = next(iter(graph.find_nodes(op="placeholder"))).name
+        self.first = first.name
 
     def line(self, node: fx.Node) -> Iterator[Line]:
         """The statement of a node, if it is one."""
@@ -121,6 +126,11 @@ class Scribe:
         return written(value)
 
 
+def _has_device(node: fx.Node) -> bool:
+    given = (*node.args, *node.kwargs.values())
+    return any(isinstance(value, torch.device) for value in given)
+
+
 def _of(value: Expression, method: str) -> Path:
     inside = value.names if isinstance(value, Path) else (str(value),)
     return Path((*inside, method))
@@ -128,7 +138,7 @@ def _of(value: Expression, method: str) -> Path:
 
 def _function(target: Any) -> str:
     """The name under which a function can be called."""
-    if isinstance(target, torch._ops.OpOverload):
+    if isinstance(target, torch._ops.OpOverload) and target.namespace in _OPERATORS:
         return f"torch.ops.{target}"
     for home in _HOMES:
         for name, value in vars(home).items():

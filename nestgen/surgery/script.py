@@ -27,6 +27,7 @@ class Script:
     Attributes:
         class_name: that of the original.
         description: the opening of the file's docstring.
+        base: the class that it extends.
         inputs: the arguments of `forward`.
         made: the statements of `__init__`: a place and what stands there.
         lines: the statements of `forward`.
@@ -39,6 +40,7 @@ class Script:
 
     class_name: str
     description: tuple[str, ...]
+    base: str
     inputs: tuple[str, ...]
     made: tuple[tuple[Path, Expression], ...]
     lines: tuple[Line, ...]
@@ -63,6 +65,7 @@ def script(
     return Script(
         class_name=class_name,
         description=tuple(description),
+        base=_group((), _read(graph)),
         inputs=tuple(node.name for node in graph.find_nodes(op="placeholder")),
         made=tuple(_made(followed.module)),
         lines=tuple(lines),
@@ -92,18 +95,14 @@ def _uses(value: Any, start: str) -> bool:
 
 def _made(module: fx.GraphModule) -> Iterator[tuple[Path, Expression]]:
     """The modules and tensors that the graph reads, by the original's names."""
-    read = {
-        str(node.target): node.op
-        for node in module.graph.nodes
-        if node.op in ("call_module", "get_attr")
-    }
+    read = _read(module.graph)
     groups: set[tuple[str, ...]] = set()
     for name in (name for name in _all_names(module) if name in read):
         path = tuple(name.split("."))
         for end in range(1, len(path)):
             if path[:end] not in groups:
                 groups.add(path[:end])
-                yield Path(("self", *path[:end])), _group(path[:end], read)
+                yield Path(("self", *path[:end])), Call(_group(path[:end], read))
         called = read[name] == "call_module"
         made = (
             constructor(module.get_submodule(name)) if called else _empty(module, name)
@@ -111,15 +110,21 @@ def _made(module: fx.GraphModule) -> Iterator[tuple[Path, Expression]]:
         yield Path(("self", *path)), made
 
 
-def _group(path: tuple[str, ...], read: Mapping[str, str]) -> Call:
-    """What holds modules and tensors whose names begin with `path`."""
-    before = ".".join(path) + "."
+def _read(graph: fx.Graph) -> dict[str, str]:
+    """The names of what is called or read, and which of both it is."""
+    read = ("call_module", "get_attr")
+    return {str(node.target): node.op for node in graph.nodes if node.op in read}
+
+
+def _group(path: tuple[str, ...], read: Mapping[str, str]) -> str:
+    """The class that holds modules and tensors whose names begin with `path`."""
+    before = "".join(f"{name}." for name in path)
     inside = [name.removeprefix(before) for name in read if name.startswith(before)]
     odd = [name for name in inside if not is_name(name.split(".")[0])]
     if not odd:
-        return Call("nn.Module")
+        return "nn.Module"
     tensors = all(read[before + name] == "get_attr" and "." not in name for name in odd)
-    return Call("nn.ParameterDict" if tensors else "nn.ModuleDict")
+    return "nn.ParameterDict" if tensors else "nn.ModuleDict"
 
 
 def _all_names(module: nn.Module) -> list[str]:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from nestgen.errors import ModuleError
-from nestgen.surgery.kept import Inputs
+from nestgen.errors import ModuleError, in_a_line
+from nestgen.surgery.kept import Inputs, run
 
 Shape = list[int]
 
@@ -16,6 +16,7 @@ _CHANGES: list[Callable[[int, Shape], Shape]] = [
     lambda batch, sides: [batch + 1, *sides[:-1], 2 * sides[-1]],
     lambda batch, sides: [batch, *sides[:-1], sides[-1] * 3 // 2],
     lambda batch, sides: [batch + 1, *(side + 1 for side in sides)],
+    lambda batch, sides: [1, *sides],
     lambda batch, sides: [batch, *sides],
 ]
 """To the batch and the sides of an example; the last changes nothing but values."""
@@ -27,8 +28,9 @@ def trials(module: nn.Module, example: Inputs, seed: int = 0) -> list[Inputs]:
     The last has the example's shape, so that there are two in any case. Raises
     `ModuleError` where the example itself does not run.
 
-    >>> [list(x.shape) for x, in trials(nn.MaxPool2d(2), (torch.zeros(1, 3, 8, 8),))]
-    [[1, 3, 8, 8], [2, 3, 8, 16], [1, 3, 8, 12], [2, 3, 9, 9], [1, 3, 8, 8]]
+    >>> tried = trials(nn.MaxPool2d(2), (torch.zeros(2, 3, 8, 8),))
+    >>> [list(x.shape) for (x,) in tried][:5]
+    [[2, 3, 8, 8], [3, 3, 8, 16], [2, 3, 8, 12], [3, 3, 9, 9], [1, 3, 8, 8]]
     """
     chance = torch.Generator().manual_seed(seed)
     _require_run(module, example)
@@ -49,20 +51,19 @@ def _like(
 
 def _require_run(module: nn.Module, example: Inputs) -> None:
     try:
-        module(*example)
+        run(module, example)
     except ModuleError:
         raise
     except Exception as error:
-        line = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         shapes = ", ".join(str(list(x.shape)) for x in example)
         raise ModuleError(
-            f"the module does not run on the example {shapes} ({line})"
+            f"the module does not run on the example {shapes} ({in_a_line(error)})"
         ) from error
 
 
 def _runs(module: nn.Module, inputs: Inputs) -> bool:
     try:
-        module(*inputs)
+        run(module, inputs)
     except Exception:  # whatever someone else's code raises of a size
         return False
     return True

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from nestgen.errors import ModuleError, NestgenError
-from nestgen.surgery.kept import PREFIX, Inputs, Kept, names_of
+from nestgen.errors import ModuleError, in_a_line
+from nestgen.surgery.kept import PREFIX, Inputs, Kept, names_of, run
 from nestgen.surgery.proof import bits
 from nestgen.surgery.trials import trials
 
@@ -67,7 +67,7 @@ class Whole:
         for inputs, expected in zip(self.tried, self.expected, strict=True):
             shape = tuple(inputs[0].shape)
             try:
-                found = small(*inputs)
+                found = run(small, inputs)
             except ValueError:
                 refused.append(shape)
                 continue
@@ -99,12 +99,17 @@ def whole(
 
     Raises `ModuleError` where it does not run, is random, or changes itself.
     """
-    inputs = (example,) if isinstance(example, Tensor) else tuple(example)
+    inputs = (example,) if isinstance(example, Tensor) else example
+    if not isinstance(inputs, tuple) or not all(isinstance(x, Tensor) for x in inputs):
+        raise ModuleError(
+            f"example: a {type(example).__name__} is not allowed, a tensor or a tuple "
+            "of tensors"
+        )
     kept = Kept(_twin(module), names_of(keep), len(inputs)).eval()
     with torch.no_grad():
         tried = trials(kept, inputs)
         _require_steady(kept, inputs)
-        expected = tuple(kept(*x) for x in tried)
+        expected = tuple(run(kept, x) for x in tried)
         size = size_of(kept.inside, inputs)
     return Whole(kept, type(module).__name__, tuple(tried), expected, size)
 
@@ -112,7 +117,7 @@ def whole(
 def size_of(module: nn.Module, example: Inputs) -> Size:
     """The size of a module, which is run on the example."""
     with FlopCounterMode(display=False) as counter:
-        module(*example)
+        run(module, example)
     return Size(
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         weight_bytes=sum(tensor.nbytes for tensor in module.state_dict().values()),
@@ -123,7 +128,7 @@ def size_of(module: nn.Module, example: Inputs) -> Size:
 def _require_steady(kept: Kept, example: Inputs) -> None:
     """Raise where the module is no function of its inputs, or changes itself."""
     before = {name: x.clone() for name, x in kept.state_dict().items()}
-    once, again = kept(*example), kept(*example)
+    once, again = run(kept, example), run(kept, example)
     if not all(torch.equal(bits(a), bits(b)) for a, b in zip(once, again, strict=True)):
         raise ModuleError(
             "the module gives other outputs for the same input each time, also in eval "
@@ -151,11 +156,3 @@ def _twin(module: nn.Module) -> nn.Module:
         raise ModuleError(
             f"{type(module).__name__} cannot be copied: {in_a_line(error)}"
         ) from error
-
-
-def in_a_line(error: Exception) -> str:
-    """What someone else's code raises, in one line."""
-    text = " ".join(str(error).split())[:160]
-    return (
-        text if isinstance(error, NestgenError) else f"{type(error).__name__}: {text}"
-    )

@@ -147,6 +147,28 @@ class Weighed(nn.Module):
         return y, self.bounded(y) * self.scales[1]
 
 
+class WritesInput(nn.Module):
+    """Writes into what it is given, and gives it back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.act = nn.Conv2d(2, 3, 1), nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        self.act(x)
+        x += 1
+        return [self.a(x), x]
+
+
+class Formula(nn.Module):
+    """An equation, a device that is asked for late, keys that are no names."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        y = torch.einsum("bchw,bdhw->bcd", x, x)
+        z = y.relu() + torch.arange(2, device=torch.device("cpu"))
+        return {"mean/std": z, "a b": y}
+
+
 MODULES: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
     "in place": (InPlace, ["0", "1"]),
     "in place across": (OverlapsInPlace, ["y", "z"]),
@@ -156,6 +178,8 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
     "numbered": (Numbered, ["0", "1", "2"]),
     "functions": (Functions, ["0", "1"]),
     "weighed": (Weighed, ["0", "1"]),
+    "writes input": (WritesInput, ["0", "1"]),
+    "formula": (Formula, ["mean/std", "a b"]),
 }
 CASES = [(name, keep) for name, (_, names) in MODULES.items() for keep in names]
 
@@ -171,7 +195,7 @@ def made(name: str) -> nn.Module:
 
 def expected(module: nn.Module, keep: str, x: Tensor) -> Tensor:
     with torch.no_grad():
-        found: tuple[Tensor, ...] = Kept(module.eval(), [keep], 1)(x)
+        found: tuple[Tensor, ...] = Kept(module.eval(), [keep], 1)(x.clone())
         return found[0].clone()
 
 
@@ -184,7 +208,8 @@ def test_a_cut_gives_the_bits_of_the_whole(name: str, keep: str) -> None:
     for shape in [(1, 2, 16, 24), (3, 2, 32, 40), (2, 2, 18, 20)]:
         x = torch.randn(shape, generator=chance)
         with torch.no_grad():
-            assert torch.equal(cut.module(x), expected(module, keep, x))
+            assert torch.equal(cut.module(x.clone()), expected(module, keep, x))
+    assert torch.equal(EXAMPLE, torch.ones(1, 2, 16, 24)), "the user's own stays"
 
 
 @pytest.mark.parametrize(("name", "keep"), CASES)
@@ -193,7 +218,7 @@ def test_a_cut_has_what_it_needs_by_its_own_name(name: str, keep: str) -> None:
     module = made(name).eval()
     small = nestgen.prune(module, keep=keep, example=EXAMPLE)
     theirs = dict(module.named_parameters(remove_duplicate=False))
-    (output,) = Kept(module, [keep], 1)(EXAMPLE)
+    (output,) = Kept(module, [keep], 1)(EXAMPLE.clone())
     parameters = list(dict(module.named_parameters()).values())
     reached = (
         torch.autograd.grad(output.sum(), parameters, allow_unused=True)
@@ -289,6 +314,70 @@ def test_what_a_module_inside_gives_can_be_kept() -> None:
     assert torch.equal(small(EXAMPLE), module.get_submodule("first")(EXAMPLE))
 
 
+def test_what_a_layer_gives_is_kept_before_others_write_into_it() -> None:
+    module = nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU(inplace=True)).eval()
+    for keep, layers in (("0", module), ("1", module)):
+        small = nestgen.prune(module, keep=[keep, "-1"], example=EXAMPLE)
+        assert torch.equal(small(EXAMPLE)["-1"], layers(EXAMPLE))
+
+
+def test_layers_of_a_sequence_and_names_of_digits() -> None:
+    """The whole has the layers "0" and "1" itself; the output "0" comes before them."""
+
+    class Steps(nn.Sequential):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"end": self[2](self[1](self[0](x)))}
+
+    module = Steps(nn.Conv2d(2, 3, 1), nn.ReLU(inplace=True), nn.Conv2d(3, 1, 1)).eval()
+    first = nestgen.prune(module, keep="0", example=EXAMPLE)
+    assert torch.equal(first(EXAMPLE), module[0](EXAMPLE))
+    assert list(first.state_dict()) == ["0.weight", "0.bias"]
+    end = nestgen.prune(module, keep="end", example=EXAMPLE)
+    assert torch.equal(end(EXAMPLE), module(EXAMPLE)["end"])
+
+
+def test_an_input_that_is_not_needed_stays_one() -> None:
+    class Second(nn.Module):
+        def forward(self, x: Tensor, y: Tensor) -> list[Tensor]:
+            return [x * 2, y * 3]
+
+    small = nestgen.prune(Second(), keep=0, example=(EXAMPLE, EXAMPLE))
+    assert torch.equal(small(EXAMPLE, EXAMPLE), EXAMPLE * 2)
+
+
+class OnlyOne(nn.Module):
+    """Does something else for a batch, or a side, of one."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [x * 2 if x.shape[self.axis] == 1 else x * 3, x]
+
+
+def test_sizes_of_one_are_not_taken_for_others() -> None:
+    with pytest.raises(ModuleError, match=r"on an input \[1, 2, 16, 24\] differs"):
+        cut_any(OnlyOne(0), 0, torch.ones(2, 2, 16, 24))
+    cut = cut_any(OnlyOne(2), 0, EXAMPLE)
+    assert torch.equal(cut.module(EXAMPLE), EXAMPLE * 3)
+    with pytest.raises(ValueError, match="not like those of the example"):
+        cut.module(torch.ones(1, 2, 1, 24))
+
+
+def test_operators_of_other_packages_are_refused() -> None:
+    library = torch.library.Library("nestgen_test", "DEF")  # type: ignore[no-untyped-call]
+    library.define("twice(Tensor x) -> Tensor")  # type: ignore[no-untyped-call]
+    library.impl("twice", lambda x: x * 2, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+
+    class Custom(nn.Module):
+        def forward(self, x: Tensor) -> list[Tensor]:
+            return [torch.ops.nestgen_test.twice(x), x]
+
+    with pytest.raises(ModuleError, match="none of torch's own"):
+        cut_any(Custom(), 0, EXAMPLE)
+
+
 def test_a_trace_that_is_silently_wrong_is_found() -> None:
     """torch.fx leaves out the addition, and says nothing; the comparison does."""
     cut = cut_any(made("isinstance"), 0, EXAMPLE)
@@ -378,6 +467,8 @@ class Asks(nn.Module):
         (Looks(), [], r"keep: \[\] is not allowed"),
         (Looks(), [1, 1], r"keep: \[1, 1\] is not allowed"),
         (Looks(), 1.5, "keep: 1.5 is not allowed"),
+        (Shared(), "aux", "keep: 'aux' is not allowed; the outputs of Shared are"),
+        (Shared(), "", "keep: '' is not allowed"),
         (nn.Conv2d(5, 2, 1), 0, r"does not run on the example \[1, 2, 16, 24\] \("),
     ],
 )
@@ -391,6 +482,31 @@ def test_a_level_or_an_output() -> None:
     for asked in ({}, {"keep": 0}, {"level": 1, "keep": 0}, {"example": EXAMPLE}):
         with pytest.raises(CutError, match="a level of a network of ours, or keep"):
             nestgen.prune(made("shared"), **asked)
+
+
+@pytest.mark.parametrize("example", [3, [EXAMPLE], {"x": EXAMPLE}, (EXAMPLE, None)])
+def test_an_example_is_of_tensors(example: Any) -> None:
+    with pytest.raises(
+        ModuleError, match=r"^example: a \w+ is not allowed, a tensor or"
+    ):
+        nestgen.prune(Looks(), keep=0, example=example)
+
+
+def test_what_gives_no_tensor_cannot_be_kept() -> None:
+    class Pair(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x, x + 1
+
+    class Holds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pair = Pair()
+
+        def forward(self, x: Tensor) -> list[Tensor]:
+            return [self.pair(x)[1] * 2]
+
+    with pytest.raises(ModuleError, match="keep: 'pair' is a tuple, no tensor"):
+        cut_any(Holds(), "pair", EXAMPLE)
 
 
 def test_what_a_computation_left_behind_is_no_obstacle() -> None:

@@ -133,3 +133,21 @@ def test_an_interrupt_goes_through(folder: Path) -> None:
     (folder / "stop.py").write_text("raise KeyboardInterrupt\n")
     with pytest.raises(KeyboardInterrupt):
         make_module("stop.py:Net")
+
+
+def test_weights_keep_a_prefix_that_is_their_own(tmp_path: Path) -> None:
+    """A network may have a part called `model`, and layers that are the same one."""
+    (tmp_path / "own.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.model = nn.ModuleList([nn.Linear(64, 64)] * 5)\n",
+        encoding="utf-8",
+    )
+    where, file = f"{tmp_path / 'own.py'}:Net", tmp_path / "own.pth"
+    module = make_module(where)
+    nn.init.ones_(module.get_parameter("model.0.weight"))
+    torch.save(module.state_dict(), file)
+    again = make_module(where, weights=file)
+    assert again.get_parameter("model.0.weight").eq(1).all()

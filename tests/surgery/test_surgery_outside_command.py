@@ -61,7 +61,7 @@ NET += ["--example", "1,3,8,8"]
 def test_state_dict_and_source_appear_beside_the_weights(theirs: Path) -> None:
     code, told = run(*NET, "--keep", "0")
     assert code == 0, told
-    assert "bit for bit, on 5 inputs\nwrote weights-0.pth, weights_0.py" in told
+    assert "bit for bit, on 6 inputs\nwrote weights-0.pth, weights_0.py" in told
     left, whole = read_state_dict("weights-0.pth"), read_state_dict("weights.pth")
     assert list(left) == [
         "first.weight",
