@@ -115,10 +115,11 @@ def _of_module(
 ) -> Gradients:
     """The same of somebody else's network, drawn where it has a grid."""
     from nestgen.drawing import draw
-    from nestgen.lifting.lift import lift
+    from nestgen.lifting.lift import lift, named_outputs
     from nestgen.surgery.gradients import module_gradients
 
-    found = module_gradients(module, example, keep or None)
+    names = named_outputs(module, example, keep)
+    found = module_gradients(module, example, names or None)
     if output:
         lifted = lift(module, example)
         named = {name: int(level[1:]) for level, name in lifted.levels.items()}

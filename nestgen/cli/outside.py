@@ -28,6 +28,7 @@ def prune_outside(
     force: bool,
 ) -> None:
     """Cut a module to the outputs `keep`; write its state dict and its source."""
+    from nestgen.cli.progress import live_bar
     from nestgen.files import refuse_existing, write_whole
     from nestgen.lifting.lift import named_outputs
     from nestgen.statefile import write_state_dict
@@ -43,7 +44,9 @@ def prune_outside(
         )
     text = Path(source or target.with_name(f"{target.stem.replace('-', '_')}.py"))
     refuse_existing(target, text, force=force, keep=[weights] if weights else [])
-    cut = cut_any(module, named_outputs(module, example, keep), example)
+    with live_bar() as bar:
+        bar.add_task("cutting", total=None)
+        cut = cut_any(module, named_outputs(module, example, keep), example)
     write_state_dict(target, cut.module.state_dict())
     write_whole(text, cut.text)
     if as_json:
@@ -82,7 +85,7 @@ def _print(cut: Cut) -> None:
         click.echo(f"not by {way}: {reason}")
     for shape in cut.refused:
         click.echo(
-            f"inputs as {list(shape)} are refused by the cut, which has its "
-            "example's way of padding"
+            f"refuses {list(shape)}, where the network does not do what it does with "
+            "the example"
         )
     click.echo(cut.statement)

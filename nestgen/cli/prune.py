@@ -34,7 +34,12 @@ if TYPE_CHECKING:
 @click.option("--data", metavar="DIR", help="images/ and masks/ by which auto chooses.")
 @choice_options
 @window_option
-@click.option("--keep", multiple=True, metavar="NAME", help="An output of --module.")
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="NAME",
+    help="An output of --module, or L2; may be repeated.",
+)
 @module_options
 @click.option("-o", "--output", metavar="FILE", help="The network; model-L2.pt, say.")
 @click.option("--source", metavar="FILE", help="Its source; model_L2.py, say.")
@@ -69,7 +74,9 @@ def command(
     theirs = outside_module(module, arguments, weights, example)
     if theirs is not None:
         if model or level or data or chosen or not keep:
-            raise click.UsageError("--module goes with --keep, not MODEL or --level")
+            raise click.UsageError(
+                "--module goes with --keep, not MODEL, --level or --data"
+            )
         prune_outside(theirs, weights, keep, output, source, as_json, force)
         return
     if model is None or level is None or keep:

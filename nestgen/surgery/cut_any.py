@@ -88,6 +88,8 @@ def cut_any(
         for way, follow in WAYS.items():
             try:
                 return _cut(asked, follow(asked.kept, asked.example), rejected)
+            except SyntaxError:
+                rejected[way] = "one of its modules' names is no Python name"
             except Exception as error:  # what follows someone else's code may raise all
                 rejected[way] = in_a_line(error)
     why = "; ".join(f"{way}: {reason}" for way, reason in rejected.items())

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import io
+import logging
 import re
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,8 +79,7 @@ def follow_operators(kept: Kept, example: Inputs) -> Followed:
         {axis: torch.export.Dim.AUTO for axis in range(x.ndim) if axis != 1}
         for x in inputs
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _silence():
         program = torch.export.export(
             copy.deepcopy(kept), inputs, dynamic_shapes=open_sides, strict=False
         ).run_decompositions({})
@@ -88,6 +90,24 @@ def follow_operators(kept: Kept, example: Inputs) -> Followed:
     _take_out_copies(module.graph)
     conditions = tuple(_conditions(program, module.graph))
     return Followed(_cleaned(module, kept.inputs), "torch.export", conditions)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Without what torch prints and logs of a graph that it gives up; errors stay."""
+    before = logging.root.manager.disable
+    unread = io.StringIO()
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            warnings.catch_warnings(),
+            redirect_stderr(unread),
+            redirect_stdout(unread),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _two(x: torch.Tensor) -> torch.Tensor:

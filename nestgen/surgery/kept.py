@@ -58,11 +58,13 @@ class Kept(nn.Module):
         finally:
             for hook in hooks:
                 hook.remove()
-        last = {str(n - len(outputs)): x for n, x in enumerate(outputs.values())}
-        found = {**last, **given, **outputs}
+        number = len(outputs)
+        places = {str(n): x for n, x in enumerate(outputs.values())}
+        places |= {str(n - number): x for n, x in enumerate(outputs.values())}
+        found = {**places, **given, **outputs}
         for name in self.names:
             if name not in found:
-                has = ", ".join(outputs)
+                has = ", ".join(outputs) or "in no list, tuple or dict"
                 raise ModuleError(
                     f"keep: {name[:60]!a} is not allowed; the outputs of "
                     f"{type(self.inside).__name__} are {has[:200]}, and the path of a "

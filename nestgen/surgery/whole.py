@@ -26,7 +26,7 @@ class Size:
 
     Attributes:
         parameters: numbers that are learned.
-        weight_bytes: of its state dict.
+        weight_bytes: of its state dict, what is in it twice counted once.
         macs: multiply-accumulates of one pass on the example, as torch counts them.
     """
 
@@ -118,9 +118,10 @@ def size_of(module: nn.Module, example: Inputs) -> Size:
     """The size of a module, which is run on the example."""
     with FlopCounterMode(display=False) as counter:
         run(module, example)
+    tensors = module.state_dict().values()
     return Size(
         parameters=sum(parameter.numel() for parameter in module.parameters()),
-        weight_bytes=sum(tensor.nbytes for tensor in module.state_dict().values()),
+        weight_bytes=sum({x.data_ptr(): x.nbytes for x in tensors}.values()),
         macs=counter.get_total_flops() // 2,
     )
 
