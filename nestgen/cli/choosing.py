@@ -148,8 +148,9 @@ def in_words(report: Report) -> str:
     """The choice and its reason, a line for each level that is not the best."""
     choice, score = report.choice, report.rule.score_name
     lines = [
-        f"{name}: {score} {found.mean:+.4f} to the best, between {found.low:+.4f} and "
-        f"{found.high:+.4f}: {found.verdict(choice.margin)}"
+        f"{name}: {score} {found.mean:+.4f} to the best on {choice.images} images, "
+        f"between {found.low:+.4f} and {found.high:+.4f}: "
+        f"{found.verdict(choice.margin)}"
         for name, found in choice.differences.items()
         if name != choice.best
     ]
@@ -172,12 +173,11 @@ def _too_few(report: Report) -> list[str]:
 
 def _limited(report: Report) -> list[str]:
     """What the limits cost, where the best of all is beyond them."""
-    best = max(report.candidates, key=report.score)
-    if best.name in report.choice.differences:
+    if report.beyond_limits is None:
         return []
-    lost = report.score(best) - report.score(report.chosen)
+    best, lost = report.beyond_limits
     return [
-        f"{best.name}, the best of all, is beyond the limits: "
+        f"{best}, the best of all, is beyond the limits: on {report.images} images "
         f"{report.rule.score_name} {lost:.4f} above {report.choice.level}"
     ]
 
@@ -207,6 +207,8 @@ def _tested(report: Report) -> str:
             "--report DIR tells those of others"
         )
     found = report.held_out[choice.level]
+    if len(report.held_out) == 1:
+        return f"{report.images} other images cannot test it: the limits leave no other"
     return (
         f"on {report.images} images by which nothing was chosen, {choice.level}: "
         f"{report.rule.score_name} {found.mean:+.4f} to the best, between "

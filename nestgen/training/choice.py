@@ -183,6 +183,7 @@ def compare(
     mean = pairs.mean(axis=0)
     tail = (1 - confidence) / max(1, levels - 1)
     below, above = _reach(pairs - mean, tail, seed)
+    below[:: levels + 1] = above[:: levels + 1] = 0  # of each level to itself
     low, middle, high = (
         ends.reshape(levels, levels).min(axis=1)
         for ends in (mean - below, mean, mean + above)
@@ -207,9 +208,9 @@ def _table(scores: Mapping[str, Floats]) -> Floats:
 def _reach(centred: Floats, tail: float, seed: int) -> tuple[Floats, Floats]:
     """How far below and above its mean each column's bounds are, at one `tail`.
 
-    `centred` is [N, columns], each of mean 0. What is constant has no reach. It has no
-    end where there is a single image, which says nothing of the spread, or where the
-    tail is thinner than the resamples tell.
+    `centred` is [N, columns], each of mean 0. There is no end where all images say the
+    same, since they tell nothing of the spread, or where the tail is thinner than the
+    resamples tell.
     """
     number, columns = centred.shape
     place = math.floor(tail * (RESAMPLES + 1)) - 1
@@ -217,9 +218,10 @@ def _reach(centred: Floats, tail: float, seed: int) -> tuple[Floats, Floats]:
         return np.full(columns, np.inf), np.full(columns, np.inf)
     ordered = np.sort(_studentized(centred, seed), axis=0)
     error = centred.std(axis=0)
-    ends = ordered[-1 - place], -ordered[place]
+    far = np.full(columns, np.inf)
     below, above = (
-        np.multiply(end, error, out=np.zeros(columns), where=error > 0) for end in ends
+        np.multiply(end, error, out=far.copy(), where=error > 0)
+        for end in (ordered[-1 - place], -ordered[place])
     )
     return below, above
 

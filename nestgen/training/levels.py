@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import filecmp
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -107,6 +109,15 @@ class Report:
         return [level for level in self.levels if level.heads in groups]
 
     @property
+    def beyond_limits(self) -> tuple[str, float] | None:
+        """The best on the reported images, if it is beyond the limits, and by how much
+        its score is above that of the chosen."""
+        best = max(self.candidates, key=self.score)
+        if best.name in self.choice.differences:
+            return None
+        return best.name, self.score(best) - self.score(self.chosen)
+
+    @property
     def chosen(self) -> Level:
         """The level that was chosen."""
         return self.level(self.choice.level)
@@ -130,6 +141,7 @@ class Report:
                 for level in self.levels
             ],
             "score": self.rule.score_name,
+            "beyond_limits": self.beyond_limits,
             "choice": self.choice.to_plain(),
         }
         if self.held_out is not None:
@@ -243,16 +255,20 @@ def measure_levels(
 
 
 def require_apart(pairs: Sequence[Pair], others: Sequence[Pair]) -> None:
-    """Raise `DataError` for an image that is in both.
+    """Raise `DataError` for an image that is in both, also as a copy of its file.
 
     >>> require_apart([], [])
     """
-    chosen_by = {pair.image.resolve() for pair in pairs}
+    by_size: defaultdict[int, list[Path]] = defaultdict(list)
+    for pair in pairs:
+        by_size[pair.image.stat().st_size].append(pair.image)
     for pair in others:
-        if pair.image.resolve() in chosen_by:
-            raise DataError(
-                f"{pair.image}: is among the images by which the level is chosen, too"
-            )
+        for known in by_size.get(pair.image.stat().st_size, ()):
+            if filecmp.cmp(known, pair.image, shallow=False):
+                raise DataError(
+                    f"{pair.image}: is {known}, and so among the images by which "
+                    "something is chosen, too"
+                )
 
 
 def _alone(model: nn.Module, group: Heads) -> nn.Module:

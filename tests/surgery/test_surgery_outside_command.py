@@ -93,7 +93,7 @@ def test_outputs_by_key_and_by_path_as_json(theirs: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([*NET], "--module goes with --keep, not MODEL or --level"),
+        ([*NET], "--module goes with --keep, not MODEL, --level or"),
         ([*NET, "--keep", "0", "--level", "1"], "--module goes with --keep, not MODEL"),
         (["a.pt", *NET, "--keep", "0"], "--module goes with --keep, not MODEL"),
         (["--keep", "0"], "MODEL and --level, or --module and --keep"),

@@ -53,6 +53,15 @@ def test_the_curve_need_not_rise() -> None:
     assert choice.differences["L3"].verdict(0.01) == "inferior"
 
 
+@pytest.mark.parametrize("images", [2, 20])
+def test_images_that_all_say_the_same_show_nothing(images: int) -> None:
+    """No spread is no certainty: the next image may be another."""
+    whole = np.ones(images)
+    found = compare({"L1": whole - 0.001, "L2": whole})
+    assert found["L1"].verdict(0.01) == "inconclusive"
+    assert found["L2"].mean == 0
+
+
 def test_the_cheapest_of_equals_is_the_best() -> None:
     one = some(0)["L1"]
     choice = choose_level({"L1": one, "L2": one.copy()}, margin=0)

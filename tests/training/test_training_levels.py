@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,8 +149,12 @@ def test_other_images_are_reported_than_those_of_the_choice(
     assert both.held_out == both.differences == compare(iou)
     told = both.to_plain()["held_out"]
     assert told["mean"] == pytest.approx(compare(iou)[both.choice.level].mean)
-    with pytest.raises(DataError, match="is among the images by which the level"):
+    with pytest.raises(DataError, match="among the images by which something"):
         measure_levels(model, val, held_out=[*others, val[2]], rounds=1)
+    copy = data / "copy.png"
+    copy.write_bytes(val[0].image.read_bytes())
+    with pytest.raises(DataError, match=r"copy\.png: is .*, and so among"):
+        measure_levels(model, val, held_out=[replace(val[0], image=copy)], rounds=1)
 
 
 def test_a_class_chooses_by_itself(make_discs: Any, tmp_path: Path) -> None:
