@@ -65,7 +65,7 @@ def stripped(text: str) -> list[str]:
 def at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the pages take for granted: images, a spec, weights."""
     monkeypatch.chdir(tmp_path)
-    for split in ("train", "val", "test"):
+    for darkest, split in enumerate(("train", "val", "test")):
         for side in ("images", "masks"):
             (tmp_path / "DATA" / split / side).mkdir(parents=True)
         for index in range(4):
