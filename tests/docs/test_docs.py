@@ -70,7 +70,7 @@ def at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (tmp_path / "DATA" / split / side).mkdir(parents=True)
         for index in range(4):
             image = Image.linear_gradient("L").resize((32, 32)).rotate(90 * index)
-            image = image.point([max(darkest, grey) for grey in range(256)])
+            image = image.point([max(20 * darkest, grey) for grey in range(256)])
             mask = image.point(lambda grey: 255 if grey > 127 else 0)
             image.save(tmp_path / "DATA" / split / "images" / f"{index}.png")
             mask.save(tmp_path / "DATA" / split / "masks" / f"{index}.png")
