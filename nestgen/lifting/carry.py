@@ -154,10 +154,10 @@ def _difference(
     largest = 0.0
     with eval_mode(module, model), torch.inference_mode():
         others = _others(module, example, theirs)
-        for x in itertools.chain([example], others):
-            # a clone for each: a module may write into its input
-            a = _by_level(output_tensors(model(x.clone())), ours)
-            b = _by_level(output_tensors(module(x.clone())), theirs)
+        for x in itertools.chain([example.clone()], others):
+            # ours first: a module may write into its input
+            a = _by_level(output_tensors(model(x)), ours)
+            b = _by_level(output_tensors(module(x)), theirs)
             for level in a.keys() & b.keys():
                 largest = max(largest, _level_apart(a[level], b[level], level))
     return largest
