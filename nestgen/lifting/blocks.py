@@ -15,20 +15,18 @@ from nestgen.arch.layers import Convolution
 from nestgen.arch.spec import NestSpec
 from nestgen.errors import ModuleError, SpecError
 from nestgen.lifting.grid import Grid
-from nestgen.lifting.kinds import switches
+from nestgen.lifting.kinds import bounds, switches
 from nestgen.lifting.parts import Part
 from nestgen.lifting.record import Operation
 
-_ACTIVATIONS = {
-    "relu": "relu",
-    "leaky_relu": "leaky_relu",
-    "hardtanh": "relu6",
-    "gelu": "gelu",
-    "silu": "silu",
-    "mish": "mish",
-    "hardswish": "hardswish",
+_ACTIVATIONS = {"gelu", "silu", "mish", "hardswish"}
+"""Whose names are ATen's."""
+
+_BOUNDED: dict[tuple[float, float] | None, str] = {
+    (0, math.inf): "relu",
+    (0, 6): "relu6",
 }
-"""By ATen's names; `elu` is two of ours."""
+"""By the bounds between which they keep values."""
 
 
 def candidates(
@@ -83,7 +81,9 @@ def _activation(nodes: list[Operation]) -> dict[str, Any]:
             slope = operation.values[1] if operation.values[1:] else 0.01
             return {"activation": "leaky_relu", "slope": slope}
         if operation.name in _ACTIVATIONS:
-            return {"activation": _ACTIVATIONS[operation.name]}
+            return {"activation": operation.name}
+        if bounds(operation) in _BOUNDED:
+            return {"activation": _BOUNDED[bounds(operation)]}
     return {}
 
 

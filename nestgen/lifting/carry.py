@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +17,19 @@ from nestgen.errors import ModuleError
 from nestgen.foreign.beside import apart
 from nestgen.lifting.cells import Cells
 from nestgen.lifting.grid import Grid, grid
+from nestgen.lifting.kinds import bounds, even, normalises
 from nestgen.lifting.parts import Part, parts
-from nestgen.lifting.record import Operation, record
+from nestgen.lifting.record import IMAGE, Operation, record
+from nestgen.lifting.scales import Scale
 from nestgen.lifting.segments import segments
 from nestgen.surgery.kept import output_tensors
 from nestgen.surgery.modes import eval_mode
+
+_BATCH = 3
+"""Images at once: what is normalised over a batch is not over each image."""
+
+_VALUES = ((1, 0), (0.005, 0), (20, 0), (200, 0), (1, 5), (1, -5))
+"""By how much random values are scaled and shifted."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +51,11 @@ def twin(module: nn.Module, example: Tensor, found: Grid, spec: NestSpec) -> Twi
     """The network of `spec` with the weights of `module`, whose grid was `found`.
 
     What nestgen writes is looked at in the same way, so that weights go from part to
-    part, in the order in which they are used there. Both are run on the example and on
-    random values of its shape. Raises `ModuleError` where the parts do not fit or a
-    level differs by more than rounding.
+    part, in the order in which they are used there. Both have to do the same operations
+    on the way to their levels, but for those that values tell (see `even`), and are run
+    on the example and on random batches, small and large values, of another size where
+    `module` takes one. Raises `ModuleError` where the parts do not fit, an operation is
+    left over or a level differs by more than rounding.
     """
     model = build(spec).to(example).eval()
     done = record(model, example)
@@ -56,6 +68,7 @@ def twin(module: nn.Module, example: Tensor, found: Grid, spec: NestSpec) -> Twi
         for one, other in pairs:
             for name, value in _values(one, other, found):
                 _copy(tensors[name], value, name)
+    _require_matched(ours, found)
     return Twin(spec, model, _difference(module, model, example, found, ours))
 
 
@@ -79,7 +92,34 @@ def _listed(operations: list[Operation]) -> str:
 
 def _reading(grid: Grid, part: Part | None) -> list[Operation]:
     steps = (grid.network.operations[n] for n in (part.numbers if part else ()))
-    return [step for step in steps if step.reads]
+    return [step for step in steps if step.reads or normalises(step)]
+
+
+def _require_matched(ours: Grid, theirs: Grid) -> None:
+    """Raise `ModuleError` for an operation that one network does more often."""
+    a, b = Counter(_uneven(ours)), Counter(_uneven(theirs))
+    for name in b - a:
+        raise ModuleError(f"{name} is left over, what nestgen would write has no such")
+    for name in a - b:
+        raise ModuleError(f"{name} is lacking, what nestgen would write has it")
+
+
+def _uneven(grid: Grid) -> Iterator[str]:
+    """The operations that levels come of and that are told by name, with bounds."""
+    done = grid.network.pieces.done
+    needed = {done.outputs[name] for name, level in grid.outputs.items() if level}
+    for number in range(len(done.operations) - 1, IMAGE, -1):
+        operation = done.operations[number]
+        if number in needed:
+            needed.update(operation.inputs)
+            if not even(operation):
+                yield _told(operation)
+
+
+def _told(operation: Operation) -> str:
+    """Its name; those that bound values are one, told by their bounds."""
+    found = bounds(operation)
+    return operation.name if found is None else "clamp({:g}, {:g})".format(*found)
 
 
 def _values(
@@ -111,16 +151,47 @@ def _copy(target: Tensor, value: Tensor | None, name: str) -> None:
 def _difference(
     module: nn.Module, model: nn.Module, example: Tensor, theirs: Grid, ours: Grid
 ) -> float:
-    chance = torch.Generator().manual_seed(0)
-    other = torch.randn(example.shape, generator=chance).to(example)
     largest = 0.0
     with eval_mode(module, model), torch.inference_mode():
-        for x in (example, other):
+        others = _others(module, example, theirs)
+        for x in itertools.chain([example.clone()], others):
+            # ours first: a module may write into its input
             a = _by_level(output_tensors(model(x)), ours)
             b = _by_level(output_tensors(module(x)), theirs)
             for level in a.keys() & b.keys():
                 largest = max(largest, _level_apart(a[level], b[level], level))
     return largest
+
+
+def _others(module: nn.Module, example: Tensor, found: Grid) -> Iterator[Tensor]:
+    """Random images of the first shape that `module` takes: at best of another size."""
+    _, channels, *sides = example.shape
+    other = [*_other_sides(sides, found.scales[-1])]
+    shapes = [(_BATCH, channels, *other), (_BATCH, channels, *sides), example.shape]
+    chance = torch.Generator().manual_seed(0)
+    shape = next(x for x in shapes if _takes(module, example.new_zeros(x)))
+    for scale, shift in _VALUES:
+        yield (scale * torch.randn(shape, generator=chance) + shift).to(example)
+
+
+def _other_sides(sides: list[int], deepest: Scale) -> Iterator[int]:
+    """Sides that all differ, of a few pixels in the deepest row.
+
+    >>> from fractions import Fraction
+    >>> list(_other_sides([64, 24], (Fraction(1, 8), Fraction(1, 8))))
+    [16, 40]
+    """
+    for axis, (side, scale) in enumerate(zip(sides, deepest, strict=True)):
+        few = (pixels * round(1 / scale) for pixels in (2 + axis, 5))
+        yield next(other for other in few if other != side)
+
+
+def _takes(module: nn.Module, x: Tensor) -> bool:
+    try:
+        module(x)
+    except Exception:  # whatever someone else's code raises
+        return False
+    return True
 
 
 def _by_level(outputs: Mapping[str, Tensor], grid: Grid) -> dict[int, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from nestgen.lifting.record import Operation
 
 _MIXING = {"convolution", "addmm", "mm", "bmm", "linear"}
@@ -14,6 +16,20 @@ _MOVING = {
 }
 
 _SWITCHES = {"sigmoid", "softmax", "_softmax", "hardsigmoid", "tanh"}
+
+_NORMS = ("batch_norm", "group_norm", "layer_norm")
+
+_EVEN = {"cat", "add", "sub", "mul", "div", "mean"}
+
+_BOUNDS: dict[str, tuple[float | None, float | None]] = {
+    "relu": (0.0, None),
+    "hardtanh": (-1.0, 1.0),
+    "clamp": (None, None),
+    "clamp_min": (None, None),
+}
+"""Between which values each keeps what it reads, where its arguments say nothing."""
+
+_RESIZING = ("upsample", "max_pool", "avg_pool", "adaptive_avg", "_adaptive_avg")
 
 
 def convolves(operation: Operation) -> bool:
@@ -37,6 +53,34 @@ def moves(operation: Operation) -> bool:
 def switches(operation: Operation) -> bool:
     """Whether it gives a gate its values, which say how much of something is let by."""
     return operation.name in _SWITCHES
+
+
+def normalises(operation: Operation) -> bool:
+    """Whether it is a norm, with weights or without."""
+    return operation.name.endswith(_NORMS)
+
+
+def even(operation: Operation) -> bool:
+    """Whether it does the same to all values, so that some tell what it does.
+
+    Others may do what no value that was tried shows, as a bound that none reaches.
+    """
+    known = moves(operation) or operation.name in _EVEN
+    return known or operation.name.startswith(_RESIZING)
+
+
+def bounds(operation: Operation) -> tuple[float, float] | None:
+    """Between which values it keeps what it reads, where it does no more.
+
+    >>> bounds(Operation("hardtanh", (0,), (None, 0.0, 6.0), (1, 1), ""))
+    (0.0, 6.0)
+    """
+    usual = _BOUNDS.get(operation.name)
+    if usual is None:
+        return None
+    given = operation.values[1:3]
+    low, high = given + usual[len(given) :]
+    return -math.inf if low is None else low, math.inf if high is None else high
 
 
 def joins_channels(operation: Operation) -> bool:

@@ -110,7 +110,12 @@ def lift(module: nn.Module, example: Tensor) -> Lifted:
     results of other resolutions come together, or where the encoder goes on to the next
     row, and ends where more than one reads it. What weighs skips, adds to its own input
     or normalises is inside of a node or an edge. The example should have sides that the
-    strides divide. `module` stays as it is.
+    strides divide. `module` and `example` stay as they are.
+
+    What is said of the spec is said of eval mode: dropout and drop path, which do
+    nothing there, are not told, and 0 in the spec. Every operation on the way to a
+    level is one of the spec's or does nothing; both networks give the same for the
+    example and for random batches, of another size where `module` takes one.
 
     Raises `ModuleError` for a module that does not run on the example, or convolves
     nothing of it.

@@ -78,6 +78,7 @@ def record(module: nn.Module, example: Tensor) -> Record:
     """
     if not isinstance(example, Tensor) or not 3 <= example.ndim <= 5:
         raise ModuleError("example: one tensor [N, C, *sides] with 1 to 3 sides")
+    example = example.detach().clone()  # a module may write into its input
     own = {**dict(module.named_buffers()), **dict(module.named_parameters())}
     scribe = _Scribe(own, example)
     with eval_mode(module), torch.no_grad(), scribe.following(module):
@@ -164,10 +165,19 @@ class _Scribe(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 )
             )
             self.made.update((id(x), number) for x in results)
+            if func._schema.is_mutable:
+                self.made.update((id(x), number) for x in self._views(results[0]))
         elif reads:
             for x in results:
                 self.reads[id(x)] = tuple(dict.fromkeys(reads))
         return result
+
+    def _views(self, written: Tensor) -> Iterator[Tensor]:
+        """The tensors that hold what is `written`, since they are views of it."""
+        place = written.untyped_storage().data_ptr()
+        for x in self.alive:
+            if isinstance(x, Tensor) and x.untyped_storage().data_ptr() == place:
+                yield x
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, Tensor):
