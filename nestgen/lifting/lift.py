@@ -190,7 +190,7 @@ def level_outputs(module: nn.Module, example: Tensor) -> dict[str, str]:
 def named_outputs(
     module: nn.Module, example: Tensor, keep: Iterable[str]
 ) -> tuple[str, ...]:
-    """`keep` with outputs' names for levels: "L2" where no output is called so.
+    """`keep` with outputs' names for levels: "L2" where nothing else is called so.
 
     Raises `ModuleError` for a level that no output is.
 
@@ -204,10 +204,11 @@ def named_outputs(
     if not any(map(_LEVEL.fullmatch, names)):
         return names
     lifted = lift(module, example)
-    known = {**lifted.levels, **{name: name for name in lifted.outputs}}
+    own = (*lifted.outputs, *(path for path, _ in module.named_modules()))
+    known = {**lifted.levels, **{name: name for name in own}}
     for name in names:
         if _LEVEL.fullmatch(name) and name not in known:
-            has = ", ".join(f"{k} is output {own}" for k, own in lifted.levels.items())
+            has = ", ".join(f"{k} is output {at}" for k, at in lifted.levels.items())
             raise ModuleError(
                 f"keep: {name} is no output's level or name in {lifted.name}: "
                 f"{has or lifted.why}"
