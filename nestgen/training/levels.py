@@ -251,7 +251,7 @@ def require_apart(pairs: Sequence[Pair], others: Sequence[Pair]) -> None:
     for pair in others:
         if pair.image.resolve() in chosen_by:
             raise DataError(
-                f"{pair.image}: is among the images by which the level is chosen, too"
+                f"{pair.image}: is among the images by which the choice is made, too"
             )
 
 

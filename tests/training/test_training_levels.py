@@ -148,7 +148,7 @@ def test_other_images_are_reported_than_those_of_the_choice(
     assert both.held_out == both.differences == compare(iou)
     told = both.to_plain()["held_out"]
     assert told["mean"] == pytest.approx(compare(iou)[both.choice.level].mean)
-    with pytest.raises(DataError, match="is among the images by which the level"):
+    with pytest.raises(DataError, match="is among the images by which the choice"):
         measure_levels(model, val, held_out=[*others, val[2]], rounds=1)
 
 
