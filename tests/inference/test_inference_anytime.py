@@ -261,32 +261,71 @@ def test_a_calibration_is_part_of_a_checkpoint(
         calibration_of(load(tmp_path / "again.pt"))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"signal": "mood"},
-        {"signal": ["entropy"]},
-        {"weights": {"L1": [1.0]}},
-        {"weights": {"L2": [0.0, 1.0]}},
-        {"weights": {"L1": [0.0, "x"]}},
-        {"weights": 3},
-        {"threshold": float("nan")},
-        {"threshold": "low"},
-        {"loss": None},
-        {"more": 1},
+NAN, INF = float("nan"), float("inf")
+NO_NUMBERS: list[Any] = [
+    True,
+    "",
+    "0.5",
+    "low",
+    [],
+    (),
+    {},
+    [0.5],
+    NAN,
+    INF,
+    -INF,
+    10**400,
+]
+NO_NUMBERS += [torch.tensor(0.5), torch.ones(2), [[1]]]
+WRONG: dict[str, list[Any]] = {
+    "signal": [*NO_NUMBERS, None, "mood", ["entropy"]],
+    "weights": [
+        *(value for value in NO_NUMBERS if value != {}),
+        None,
+        {1: [0.0, -1.0]},
+        {"L1": [1.0]},
+        {"L1": [0.0, -1.0, 1.0]},
+        {"L2": [0.0, -1.0]},
+        {"L1": [0.0, -1.0], "L3": [0.0, -1.0]},
+        {"L1": "12"},
+        {"L1": {0: 1, 1: 2}},
+        {"L1": torch.ones(2)},
+        {"L1": torch.ones(2, 2)},
+        {"L1": [1e308, 1e308]},
+        *({"L1": [0.0, number]} for number in NO_NUMBERS),
     ],
-    ids=str,
+    "threshold": NO_NUMBERS,
+    "loss": [*NO_NUMBERS, None, -3, 0, 1, 7.0],
+    "confidence": [*NO_NUMBERS, None, -3, 0, 1, 7.0],
+    "images": [*NO_NUMBERS, None, "many", 0, -1, 80.0],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(field, value) for field, values in WRONG.items() for value in values],
+    ids=lambda value: f"{value!s:.20}",
 )
 def test_a_calibration_that_does_not_fit_is_refused(
-    change: dict[str, Any], network: Network
+    field: str, value: object, network: Network
 ) -> None:
     model: Any = network()
-    model.calibration = {**RULE.to_plain(), **change}
-    with pytest.raises(CheckpointError, match="is none for this network"):
+    model.calibration = {**RULE.to_plain(), field: value}
+    reason = f"^the calibration is none for this network, its .*{field} .*$"
+    with pytest.raises(CheckpointError, match=reason):
         calibration_of(model)
-    model.calibration = [1]
-    with pytest.raises(CheckpointError):
-        calibration_of(model)
+
+
+def test_a_calibration_has_its_fields_and_no_others(network: Network) -> None:
+    model: Any = network()
+    plain = RULE.to_plain()
+    less = [{k: plain[k] for k in plain if k != name} for name in plain]
+    for wrong in (*less, {**plain, "more": 1}, [1], "abc", 3, torch.ones(2)):
+        model.calibration = wrong
+        with pytest.raises(CheckpointError, match="its fields are not signal, weights"):
+            calibration_of(model)
+    model.calibration = plain
+    assert calibration_of(model) == RULE
 
 
 def drawn(generator: Generator, number: int) -> Seen:
