@@ -18,7 +18,7 @@ from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import spec_of
 from nestgen.errors import SettingsError
 from nestgen.imaging.size import size_text
-from nestgen.inference.agreement import disagreement, rounding
+from nestgen.inference.agreement import disagreement, rounding, without_tf32
 from nestgen.inference.backend import Backend, Case, Ready
 from nestgen.inference.backends import find_backends
 from nestgen.inference.spread import Spread, spread_of
@@ -299,7 +299,7 @@ class _Group:
         dtype = DTYPES[self.setting.dtype]
         try:
             case = self._case(network, dtype)
-            with torch.inference_mode():
+            with torch.inference_mode(), without_tf32():
                 expected = case.module(case.x)
         except Exception as error:
             reason = _one_line(error)
@@ -353,10 +353,12 @@ def _prepare(backend: Backend, case: Case, expected: Any) -> Ready | str:
     try:
         with torch.inference_mode():
             made = backend.prepare(case)
-            found = made.run()
+            with without_tf32():
+                found = made.run()
+        differs = disagreement(found, expected, rounding(case.module, case.x))
     except Exception as error:
         return _one_line(error)
-    return disagreement(found, expected, rounding(case.module, case.x)) or made
+    return differs or made
 
 
 def _one_line(error: Exception) -> str:
