@@ -176,6 +176,11 @@ def bench(
     _at_least_one("rounds", rounds)
     networks = _networks(model, spec.heads if levels is None else sorted(set(levels)))
     if peer is not None:
+        if peer[1].dim() < 2:
+            raise SettingsError(
+                f"peer: an input of {list(peer[1].shape)} is not allowed, one of "
+                "[N, C, *size]"
+            )
         networks[PEER] = _Network(peer[0].to(device), peer[1].shape[1])
     passes = len(networks) * len(chosen) * (1 + WARM_UP + rounds)
     counter = _Counter(progress, passes * len(settings))
