@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from nestgen.codegen.load import build
 from nestgen.errors import CheckpointError, DataError, SettingsError
 from nestgen.imaging.pairs import find_pairs
 from nestgen.inference.anytime import Budget, Calibration, calibration_of, grow
+from nestgen.inference.bound import upper_bounds
 from nestgen.inference.calibrate import best, calibrate, candidates, stops
 from nestgen.inference.growing import grow_images, predict_anytime
 from nestgen.inference.look import Seen, look
@@ -172,6 +174,32 @@ def test_predictions_are_those_of_the_levels(network: Network) -> None:
         predict_anytime(model, [images[0], images[0][:, :8]])
     with pytest.raises(DataError, match="the network takes"):
         predict_anytime(model, [images[0][:1]])
+
+
+def test_an_image_agrees_with_itself_whoever_goes_with_it(network: Network) -> None:
+    """Some stop at L2, so that at L3 the others stand elsewhere in the batch."""
+    model = network(depth=4, widths=[2, 2, 2, 2, 2])
+    x = torch.randn(12, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        logits = [model(x)[f"L{k}"] for k in (1, 2, 3)]
+        at = [features(b, a, ["agreement"]) for a, b in pairwise(logits)]
+    # each stops a half of what comes to it
+    weights = {
+        f"L{k}": (-float(np.median(a)), 1.0) for k, a in zip((2, 3), at, strict=True)
+    }
+    known = np.unique(np.concatenate([a - np.median(a) for a in at]))
+    stopped: set[int] = set()
+    for low, high in pairwise(known):
+        if high - low < 1e-3:
+            continue  # a batch rounds otherwise than an image
+        middle = float(low + high) / 2
+        rule = replace(RULE, signal="agreement", weights=weights, threshold=middle)
+        with torch.inference_mode():
+            together = grow(model, x, rule.enough)[0].tolist()
+            alone = [int(grow(model, one[None], rule.enough)[0][0]) for one in x]
+        assert together == alone
+        stopped |= set(alone)
+    assert stopped == {2, 3, 4}
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
@@ -379,6 +407,21 @@ def test_the_first_part_of_the_images_alone_chooses_what_is_tried() -> None:
         assert none[signal].calibration.weights == candidate.calibration.weights
         assert none[signal].macs == 6
     assert stops(best(none), seen).tolist() == [2] * 90
+
+
+def test_each_signal_has_a_third_of_the_risk() -> None:
+    """What is promised of each with 0.9, of all three at once, holds with 1 - 0.1/3."""
+    model, loss, promised = build(THREE), 0.005, 0
+    for run in range(8):
+        seen = drawn(np.random.default_rng(run), 150)
+        held = seen.part(np.random.default_rng(0).permutation(150)[50:].tolist())
+        for candidate in candidates(seen, model, loss, 0.9).values():
+            place = stops(candidate.calibration, held)
+            lost = held.iou[:, -1] - held.iou[np.arange(100), place]
+            if candidate.calibration.threshold is not None:
+                assert upper_bounds(lost.reshape(-1, 1), 1 - 0.1 / 3) <= loss
+                promised += 1
+    assert promised > 12
 
 
 def test_more_may_be_lost_means_less_is_computed() -> None:
