@@ -72,9 +72,9 @@ def command(
     for several. Of a volume it is NAME.nii.gz with the image's affine, or NAME.tif, as
     the image is. Images larger than --window are gone over by windows that overlap by
     half. With --anytime, of a network from `nestgen calibrate`, each image stops at the
-    first level that is enough; with --budget-ms, when the next would take too long. A
-    file that cannot be used is named and left out; the exit status is then 1,
-    or 2 where no image is left.
+    first level that is enough; with --budget-ms, when the next would take too long;
+    what is gone over by windows stops at the last. A file that cannot be used is named
+    and left out; the exit status is then 1, or 2 where no image is left.
 
     --mode accurate takes the mean of the probabilities of all heads, with --level K of
     those up to K.

@@ -188,7 +188,7 @@ class Budget:
     """As many levels as fit into so many seconds from the start of a pass.
 
     A level is begun where what it took when it was measured is left. The first one is
-    always computed.
+    always computed. It does not bound what goes by windows (see `grow_images`).
     """
 
     def __init__(self, model: nn.Module, seconds: float) -> None:

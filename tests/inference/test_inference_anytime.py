@@ -287,6 +287,9 @@ def test_a_calibration_is_part_of_a_checkpoint(
     save(model, tmp_path / "again.pt")
     with pytest.raises(SettingsError, match="has no calibration"):
         calibration_of(load(tmp_path / "again.pt"))
+    kept = {"calibration": model.calibration}
+    save(model, tmp_path / "kept.pt", extra=kept)
+    assert calibration_of(load(tmp_path / "kept.pt")) == rule
 
 
 NAN, INF = float("nan"), float("inf")

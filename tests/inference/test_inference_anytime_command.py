@@ -131,6 +131,8 @@ def test_a_budget_reaches_every_level_or_the_first(
     for budget, level in ((1e-6, "L1"), (1e6, "L2")):
         result = run(*words, tmp_path / level, "--budget-ms", budget)
         assert json.loads(result.stdout)["stopped"] == {level: 48}
+    parts = run(*words, tmp_path / "parts", "--budget-ms", 1e-6, "--window", 8)
+    assert json.loads(parts.stdout)["stopped"] == {"L2": 48}
     whole = run(*words, tmp_path / "whole")
     assert "stopped" not in json.loads(whole.stdout)
     for image in (pictures / "images").iterdir():
