@@ -74,15 +74,17 @@ def without_tf32() -> Iterator[None]:
     """float32 is multiplied as such on a GPU, not with the ten bits of TF32.
 
     >>> with without_tf32():
-    ...     torch.backends.cudnn.allow_tf32
-    False
+    ...     torch.backends.cudnn.conv.fp32_precision
+    'ieee'
     """
-    places: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
-    before = [place.allow_tf32 for place in places]
+    # not allow_tf32, which cannot be read where someone has set these
+    known: Any = torch.backends
+    places = [known.cuda.matmul, known.cudnn.conv]
+    before = [place.fp32_precision for place in places]
     try:
         for place in places:
-            place.allow_tf32 = False
+            place.fp32_precision = "ieee"
         yield
     finally:
-        for place, allowed in zip(places, before, strict=True):
-            place.allow_tf32 = allowed
+        for place, precision in zip(places, before, strict=True):
+            place.fp32_precision = precision

@@ -259,40 +259,46 @@ def test_nothing_that_overflows_is_timed(model: nn.Module) -> None:
     assert all("not finite" in item.reason for item in found.left_out)
 
 
-@pytest.fixture(params=[True, False])
-def allowed(request: pytest.FixtureRequest) -> Iterator[bool]:
-    """Whether TF32 may be used, as it is set."""
-    places: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
-    before = [place.allow_tf32 for place in places]
-    for place in places:
-        place.allow_tf32 = request.param
-    yield request.param
-    for place, was in zip(places, before, strict=True):
-        place.allow_tf32 = was
+KNOWN: Any = torch.backends
+MULTIPLIERS = [KNOWN.cuda.matmul, KNOWN.cudnn.conv]
+
+
+def precisions() -> list[str]:
+    return [place.fp32_precision for place in MULTIPLIERS]
+
+
+@pytest.fixture(params=["tf32", "ieee", None])
+def precision(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """How a GPU multiplies float32, as someone has set it, or nobody."""
+    before = precisions()
+    for place in MULTIPLIERS:
+        place.fp32_precision = request.param or place.fp32_precision
+    yield precisions()
+    for place, was in zip(MULTIPLIERS, before, strict=True):
+        place.fp32_precision = was
 
 
 def test_outputs_are_compared_without_tf32_and_timed_as_it_was_set(
-    allowed: bool, model: nn.Module, monkeypatch: pytest.MonkeyPatch
+    precision: list[str], model: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    seen: list[tuple[bool, bool]] = []
+    seen: list[list[str]] = []
 
     class Noting(nn.Conv2d):
         def forward(self, x: Tensor) -> Tensor:
-            seen.append((matmul.allow_tf32, cudnn.allow_tf32))
+            seen.append(precisions())
             return super().forward(x)
 
     peer = (Noting(1, 1, 1), torch.zeros(1, 1, 8, 8))
     bench(model, sizes=[(8,)], levels=[1], backends=["eager"], peer=peer, rounds=1)
-    assert seen[:2] == [(False, False)] * 2
-    assert seen[2 : 2 + WARM_UP + 1] == [(allowed, allowed)] * (WARM_UP + 1)
+    assert seen[:2] == [["ieee", "ieee"]] * 2
+    assert seen[2 : 2 + WARM_UP + 1] == [precision] * (WARM_UP + 1)
 
     def failing(case: Case) -> Ready:
         return Ready(lambda: 1 / 0)
 
     monkeypatch.setitem(BACKENDS, "failing", Backend(failing))
     bench(model, sizes=[(8,)], levels=[1], backends=["failing"], rounds=1)
-    assert (matmul.allow_tf32, cudnn.allow_tf32) == (allowed, allowed)
+    assert precisions() == precision
 
 
 def test_memory_is_that_of_each_alone(model: nn.Module) -> None:
