@@ -58,8 +58,9 @@ def save(
 
     The same network gives the same bytes. `extra` is what else belongs to it, such as
     what a training run needs to go on: None, bool, int, float, str and tensors, nested
-    in dicts, lists and tuples; in a `.safetensors`, what JSON has. The file appears
-    whole or not at all.
+    in dicts, lists and tuples; in a `.safetensors`, what JSON has. A calibration
+    that `load` found is not written unless it is in there, since the network may have
+    changed. The file appears whole or not at all.
 
     Raises `CheckpointError` for a model whose tensors are not those of its `.spec`.
 

@@ -10,6 +10,7 @@ import rich_click as click
 from nestgen.cli.device import device_option, load_on
 from nestgen.cli.module import module_options, outside_module
 from nestgen.cli.options import Numbers, Sizes, Words
+from nestgen.errors import SettingsError
 
 if TYPE_CHECKING:
     import torch
@@ -90,6 +91,8 @@ def command(
     network = load_on(model, device)
     machine = describe_machine(PACKAGES)
     found = _measure(network, peer, choices)
+    if not found.rows:
+        raise click.Abort if found.interrupted else _nothing_timed(found)
     if as_json:
         options = {"model": model, "module": module, **choices}
         told = {"options": options, "machine": machine, **found.to_plain()}
@@ -147,6 +150,15 @@ def _show(found: Comparison) -> None:
         reasons.setdefault(key, []).append(item.network)
     for (backend, label, reason), networks in reasons.items():
         click.echo(f"left out: {', '.join(networks)} in {backend}, {label}: {reason}")
+
+
+def _nothing_timed(found: Comparison) -> SettingsError:
+    """The first reason of all."""
+    item = found.left_out[0]
+    return SettingsError(
+        f"nothing could be timed: {item.network} in {item.backend}, "
+        f"{item.setting.label}: {item.reason}"
+    )
 
 
 def _cells(row: Row, others: list[str]) -> list[str]:

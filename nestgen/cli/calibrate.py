@@ -62,9 +62,8 @@ def command(
     Example: nestgen calibrate run/model.pt --data DATA/val --report DATA/test
     """
     from nestgen.checkpoint import save
-    from nestgen.cli.choosing import val_pairs
+    from nestgen.cli.choosing import images_of
     from nestgen.files import refuse_existing
-    from nestgen.imaging.pairs import find_pairs
     from nestgen.inference.calibrate import best, candidates, check_promise
     from nestgen.inference.plot import plot_ways
     from nestgen.training.plot import check_suffix
@@ -74,18 +73,20 @@ def command(
     file = Path(model)
     target = Path(output or file.with_name(f"{file.stem}-anytime{file.suffix}"))
     refuse_existing(target, *plot, force=force, keep=[file])
-    pairs = val_pairs(data, val_fraction)
-    others = find_pairs(report) if report else pairs
+    choosing = {"val_fraction": val_fraction, "report": report}
+    pairs, held_out = images_of(data, choosing)
+    others = pairs if held_out is None else held_out
     network = load_on(model, device)
     check_promise(network, loss, confidence)
     seen_at_once = window_for(network, window)
     seen = _look(network, pairs, seen_at_once)
     found = candidates(seen, network, loss, confidence)
     rule = best(found)
-    shown = _look(network, others, seen_at_once) if report else seen
+    shown = seen if held_out is None else _look(network, others, seen_at_once)
     ways = _compare(network, others, shown, rule, rounds, seen_at_once)
     save(network, target, extra={"calibration": rule.to_plain()})
-    title = f"{len(others)} images{'' if report else ', those it was calibrated on'}"
+    own = ", those it was calibrated on" if held_out is None else ""
+    title = f"{len(others)} images{own}"
     for path in plot:
         plot_ways(ways, path, title, loss)
     if as_json:
@@ -134,6 +135,8 @@ def _plain(
     ways: Sequence[Way],
     written: Sequence[str | Path],
 ) -> dict[str, Any]:
+    from nestgen.inference.tradeoff import as_good
+
     return {
         "signals": {
             name: {
@@ -145,6 +148,7 @@ def _plain(
         },
         "rule": rule.to_plain(),
         "ways": [way.to_plain() for way in ways],
+        "as_good": as_good(ways),
         "written": [str(path) for path in written],
     }
 
@@ -157,6 +161,7 @@ def _show(
 ) -> None:
     """The signals, the ways, and the rule in words."""
     from nestgen.cli.tables import scaled, show_table
+    from nestgen.inference.tradeoff import as_good
 
     show_table(
         ["signal", "IoU", "MACs", "threshold"],
@@ -195,6 +200,11 @@ def _show(
         title=f"{title}; MACs and time of one, on average",
     )
     click.echo(in_words(rule, list(ways[0].stopped)[-1]))
+    for name in as_good(ways):
+        click.echo(
+            f"{name} alone loses no more on these images, and computes no more: "
+            f"nestgen prune --level {name[1:]}"
+        )
 
 
 def in_words(rule: Calibration, last: str) -> str:

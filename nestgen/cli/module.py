@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from nestgen.lifting.lift import Lifted
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+MOST = 2**28
+"""Numbers of an example: a GiB."""
 
 
 class Argument(click.ParamType[tuple[str, Any]]):
@@ -81,17 +85,24 @@ def outside_module(
         raise click.UsageError(
             "--example: --module takes the shape of an input, as 1,3,256,256"
         )
+    if math.prod(example) > MOST:
+        raise click.UsageError(
+            f"--example: {','.join(map(str, example))} is not allowed, at most {MOST} "
+            "numbers"
+        )
     if ":" not in module:
         raise click.UsageError(
             f"--module: {module!a} is not allowed, PACKAGE.MOD:CLASS or FILE.py:CLASS"
         )
     import torch
 
+    from nestgen.inference.predict import enough_memory
     from nestgen.surgery.outside import make_module
 
     made = make_module(module, dict(arguments), weights)
     chance = torch.Generator().manual_seed(0)
-    return made, torch.randn(*example, generator=chance)
+    with enough_memory(f"--example: {example}"):
+        return made, torch.randn(*example, generator=chance)
 
 
 def check_alone(others: dict[str, Any]) -> None:

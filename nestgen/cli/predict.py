@@ -72,9 +72,9 @@ def command(
     for several. Of a volume it is NAME.nii.gz with the image's affine, or NAME.tif, as
     the image is. Images larger than --window are gone over by windows that overlap by
     half. With --anytime, of a network from `nestgen calibrate`, each image stops at the
-    first level that is enough; with --budget-ms, when the next would take too long. A
-    file that cannot be used is named and left out; the exit status is then 1,
-    or 2 where no image is left.
+    first level that is enough; with --budget-ms, when the next would take too long;
+    what is gone over by windows stops at the last. A file that cannot be used is named
+    and left out; the exit status is then 1, or 2 where no image is left.
 
     --mode accurate takes the mean of the probabilities of all heads, with --level K of
     those up to K.
@@ -108,15 +108,16 @@ def command(
         else _one_by_one(network, paths, seen, mode)
     )
     written, skipped, stopped = _write_each(found, jobs)
+    counts = dict(sorted(Counter(stopped.values()).items()))
     if as_json:
         files = [str(path) for targets in written for path in targets.values()]
-        told = {"stopped": stopped} if stopped else {}
+        told = {"stopped": counts, "levels": stopped} if stopped else {}
         click.echo(json.dumps({"written": files, "skipped": skipped, **told}, indent=2))
     else:
         for targets in written:
             names = map(click.format_filename, targets.values())
             click.echo(f"wrote {', '.join(names)}")
-        ends = "".join(f", {number} at {name}" for name, number in stopped.items())
+        ends = "".join(f", {number} at {name}" for name, number in counts.items())
         click.echo(f"predicted {len(written)} of {len(jobs)} images{ends}")
     if skipped:
         context.exit(1 if written else 2)
@@ -175,16 +176,16 @@ def _one_by_one(
 
 def _write_each(
     found: Iterable[Found], jobs: Mapping[Path, Targets]
-) -> tuple[list[Targets], dict[str, str], dict[str, int]]:
-    """What was written, the reason for each file that was left out, and how many
-    images stopped at each level, where they stop early."""
+) -> tuple[list[Targets], dict[str, str], dict[str, str]]:
+    """What was written, the reason for each file that was left out, and the level at
+    which each image stopped, where they stop early."""
     from nestgen.cli.progress import live_bar
     from nestgen.errors import DataError
     from nestgen.inference.growing import Grown
 
     written: list[Targets] = []
     skipped: dict[str, str] = {}
-    stopped: Counter[str] = Counter()
+    stopped: dict[str, str] = {}
     with live_bar() as bar:
         for image, one in bar.track(found, total=len(jobs), description="predicting"):
             try:
@@ -197,8 +198,8 @@ def _write_each(
             else:
                 written.append(jobs[image])
                 if isinstance(one, Grown):
-                    stopped[f"L{one.level}"] += 1
-    return written, skipped, dict(sorted(stopped.items()))
+                    stopped[str(image)] = f"L{one.level}"
+    return written, skipped, stopped
 
 
 def _write(found: Prediction, image: Path, targets: Targets) -> None:

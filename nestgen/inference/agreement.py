@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
+
+MOST = 0.05
+"""Share of the largest output beyond which nothing passes for rounding."""
 
 
 def tensors_in(outputs: Any) -> list[Tensor]:
@@ -22,7 +27,8 @@ def tensors_in(outputs: Any) -> list[Tensor]:
 def disagreement(found: Any, expected: Any, allowed: float) -> str | None:
     """What differs between two outputs by more than `allowed`, in words; else None.
 
-    `allowed` is a share of the largest expected number.
+    `allowed` is a share of the largest expected number. Where an expected number is not
+    finite, nothing can be compared, and that is what is said.
 
     >>> one = torch.ones(1, 2)
     >>> disagreement(1.5 * one, one, allowed=0.1)
@@ -32,6 +38,8 @@ def disagreement(found: Any, expected: Any, allowed: float) -> str | None:
     shapes = [[list(tensor.shape) for tensor in each] for each in (ours, theirs)]
     if shapes[0] != shapes[1]:
         return f"gives {shapes[0]}, eager gives {shapes[1]}"
+    if not all(y.isfinite().all() for y in theirs):
+        return "cannot be compared, eager gives numbers that are not finite"
     largest = max((y.abs().max().item() for y in theirs), default=0.0)
     errors = [(y - e).abs().max().item() for y, e in zip(ours, theirs, strict=True)]
     error = max(errors, key=lambda e: math.inf if math.isnan(e) else e, default=0.0)
@@ -46,13 +54,37 @@ def disagreement(found: Any, expected: Any, allowed: float) -> str | None:
 def rounding(module: nn.Module, x: Tensor) -> float:
     """By how much rounding alone may move an output, as a share of the largest.
 
-    A layer of n weights for each output adds n products, in at least float32 (on a GPU
-    with the ten bits of TF32 where torch allows it), whose roundings are a random walk
-    of sqrt(n) steps (Higham, 2002, chapter 2.8); then it rounds the sum to its dtype.
-    The layers' shares add up to first order.
+    A layer of n weights for each output adds n products, in at least float32 (see
+    `without_tf32`), whose roundings are a random walk of sqrt(n) steps (Higham, 2002,
+    chapter 2.8); then it rounds the sum to its dtype. The layers' shares are as
+    independent of one another, and add up as the root of their squares. More than
+    `MOST` is never allowed.
+
+    >>> f"{rounding(nn.Linear(9, 2), torch.zeros(1, 9)):.1e}"
+    '4.0e-07'
     """
-    tf32 = x.device.type == "cuda" and torch.backends.cudnn.allow_tf32
-    step = torch.finfo(torch.float16 if tf32 else torch.float32).eps
-    own = torch.finfo(x.dtype).eps
+    step, own = torch.finfo(torch.float32).eps, torch.finfo(x.dtype).eps
     fans = [p[0].numel() for p in module.parameters() if p.dim() > 1]
-    return sum((own + math.sqrt(fan) * step for fan in fans), start=own)
+    shares = [own**2, *(own**2 + fan * step**2 for fan in fans)]
+    return min(MOST, math.sqrt(sum(shares)))
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """float32 is multiplied as such on a GPU, not with the ten bits of TF32.
+
+    >>> with without_tf32():
+    ...     torch.backends.cudnn.conv.fp32_precision
+    'ieee'
+    """
+    # not allow_tf32, which cannot be read where someone has set these
+    known: Any = torch.backends
+    places = [known.cuda.matmul, known.cudnn.conv]
+    before = [place.fp32_precision for place in places]
+    try:
+        for place in places:
+            place.fp32_precision = "ieee"
+        yield
+    finally:
+        for place, precision in zip(places, before, strict=True):
+            place.fp32_precision = precision

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from statistics import median
 from typing import Any, Literal
@@ -82,34 +84,66 @@ def calibration_of(model: nn.Module) -> Calibration:
     """The calibration that came with `model` from its checkpoint.
 
     Raises `SettingsError` where there is none, `CheckpointError` where it is none for
-    this network.
+    this network: a checkpoint can hold anything.
     """
     plain = getattr(model, "calibration", None)
     if plain is None:
         raise SettingsError(
             "the network has no calibration, nestgen calibrate makes one"
         )
-    try:
-        weights = {str(k): tuple(map(float, v)) for k, v in plain["weights"].items()}
-        made = Calibration(**{**plain, "weights": weights})
-        numbers = [x for row in weights.values() for x in row]
-        numbers += [made.loss, made.confidence, made.threshold or 0.0]
-        fits = (
-            set(map(len, weights.values())) <= {1 + len(READS[made.signal])}
-            and set(weights) <= {f"L{level}" for level in spec_of(model).heads[:-1]}
-            and bool(np.isfinite(numbers).all())
+    levels = [f"L{level}" for level in spec_of(model).heads[:-1]]
+    names = [field.name for field in fields(Calibration)]
+    if not isinstance(plain, dict) or set(plain) != set(names):
+        raise _none_for_this(f"its fields are not {', '.join(names)}")
+    signal, weights, threshold = (plain[name] for name in names[:3])
+    if not isinstance(signal, str) or signal not in READS:
+        raise _none_for_this(f"its signal is not one of {', '.join(READS)}")
+    number = 1 + len(READS[signal])
+    if not isinstance(weights, dict) or not all(
+        level in levels and _are_weights(row, number) for level, row in weights.items()
+    ):
+        raise _none_for_this(
+            f"its weights are not {number} numbers for each of {', '.join(levels)}"
         )
-    except (TypeError, ValueError, KeyError, AttributeError):
-        fits = False
-    if not fits:
-        raise CheckpointError("the calibration is none for this network")
-    return made
+    if threshold is not None and not _is_finite(threshold):
+        raise _none_for_this("its threshold is neither a number nor None")
+    for name in ("loss", "confidence"):
+        if not _is_finite(plain[name]) or not 0 < plain[name] < 1:
+            raise _none_for_this(f"its {name} is no number between 0 and 1")
+    images = plain["images"]
+    if not isinstance(images, int) or not _is_finite(images) or images < 1:
+        raise _none_for_this("its number of images is not 1 or more")
+    rows = {level: tuple(map(float, row)) for level, row in weights.items()}
+    return Calibration(**{**plain, "weights": rows})
+
+
+def _none_for_this(reason: str) -> CheckpointError:
+    return CheckpointError(f"the calibration is none for this network, {reason}")
+
+
+def _is_finite(value: object) -> bool:
+    """Whether it is an int or a float, no bool, that is finite as a float."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max
+
+
+def _are_weights(row: object, number: int) -> bool:
+    """Whether they are so many, and their sum finite: no feature is above 1."""
+    return (
+        isinstance(row, list | tuple)
+        and len(row) == number
+        and all(map(_is_finite, row))
+        and math.isfinite(sum(abs(float(weight)) for weight in row))
+    )
 
 
 def check_growing(model: nn.Module) -> None:
     """Raise `SettingsError` for a network with one head, which has nowhere to stop."""
     if len(heads := spec_of(model).heads) < 2:
-        raise SettingsError(f"anytime: the network has the level L{heads[0]} alone")
+        raise SettingsError(
+            f"the network has the level L{heads[0]} alone, and none at which to stop"
+        )
 
 
 def grow(
@@ -156,7 +190,7 @@ class Budget:
     """As many levels as fit into so many seconds from the start of a pass.
 
     A level is begun where what it took when it was measured is left. The first one is
-    always computed.
+    always computed. It does not bound what goes by windows (see `grow_images`).
     """
 
     def __init__(self, model: nn.Module, seconds: float) -> None:

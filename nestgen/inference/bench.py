@@ -18,7 +18,7 @@ from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import spec_of
 from nestgen.errors import SettingsError
 from nestgen.imaging.size import size_text
-from nestgen.inference.agreement import disagreement, rounding
+from nestgen.inference.agreement import disagreement, rounding, without_tf32
 from nestgen.inference.backend import Backend, Case, Ready
 from nestgen.inference.backends import find_backends
 from nestgen.inference.spread import Spread, spread_of
@@ -176,6 +176,11 @@ def bench(
     _at_least_one("rounds", rounds)
     networks = _networks(model, spec.heads if levels is None else sorted(set(levels)))
     if peer is not None:
+        if peer[1].dim() < 2:
+            raise SettingsError(
+                f"peer: an input of {list(peer[1].shape)} is not allowed, one of "
+                "[N, C, *size]"
+            )
         networks[PEER] = _Network(peer[0].to(device), peer[1].shape[1])
     passes = len(networks) * len(chosen) * (1 + WARM_UP + rounds)
     counter = _Counter(progress, passes * len(settings))
@@ -299,7 +304,7 @@ class _Group:
         dtype = DTYPES[self.setting.dtype]
         try:
             case = self._case(network, dtype)
-            with torch.inference_mode():
+            with torch.inference_mode(), without_tf32():
                 expected = case.module(case.x)
         except Exception as error:
             reason = _one_line(error)
@@ -353,10 +358,12 @@ def _prepare(backend: Backend, case: Case, expected: Any) -> Ready | str:
     try:
         with torch.inference_mode():
             made = backend.prepare(case)
-            found = made.run()
+            with without_tf32():
+                found = made.run()
+        differs = disagreement(found, expected, rounding(case.module, case.x))
     except Exception as error:
         return _one_line(error)
-    return disagreement(found, expected, rounding(case.module, case.x)) or made
+    return differs or made
 
 
 def _one_line(error: Exception) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from nestgen.training.bootstrap import resamples
+
 RESAMPLES = 2000
-IN_MEMORY = 10**6
-"""Numbers drawn at once."""
 LEAST = 30
 """Numbers of which a bootstrap is taken: of fewer, it tells nothing."""
 
@@ -34,25 +34,15 @@ def upper_bounds(values: Floats, confidence: float, seed: int = 0) -> Floats:
     values = np.concatenate([values, worst.reshape(1, -1)])
     number, alike = len(values), worst == values.min(0)
     mean, error = values.mean(0), values.std(0) / np.sqrt(number)
-    sums = _resampled(np.concatenate([values, values**2], axis=1), seed)
-    means, squares = np.split(sums / number, 2, axis=1)
+    both = np.concatenate([values, values**2], axis=1)
+    sums = [counts @ both for counts in resamples(number, RESAMPLES, seed)]
+    means, squares = np.split(np.concatenate(sums) / number, 2, axis=1)
     errors = np.sqrt(np.maximum(squares - means**2, 0) / number)
     distances, flat = means - mean, errors <= 1e-6 * error
     away = np.divide(distances, errors, out=np.copysign(np.inf, distances), where=~flat)
     low = np.quantile(away, 1 - confidence, axis=0, method="lower")
     bounds: Floats = np.where(alike, worst, mean - low * np.where(alike, 1, error))
     return bounds
-
-
-def _resampled(values: Floats, seed: int) -> Floats:
-    """The sums of the columns of [N, M] over resamples of the rows, [RESAMPLES, M]."""
-    number, generator = len(values), np.random.default_rng(seed)
-    at_once, even = max(1, IN_MEMORY // number), np.full(number, 1 / number)
-    sums = [
-        generator.multinomial(number, even, size=rows) @ values
-        for rows in (min(at_once, left) for left in range(RESAMPLES, 0, -at_once))
-    ]
-    return np.concatenate(sums)
 
 
 def certified(losses: Floats, most: float, confidence: float) -> int:

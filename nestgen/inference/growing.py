@@ -70,7 +70,10 @@ def grow_images(
     start: Start,
     window: tuple[int, ...] | None = None,
 ) -> list[Grown]:
-    """As `predict_anytime`, by any rule; the network has several heads."""
+    """As `predict_anytime`, by any rule; the network has several heads.
+
+    No rule is asked about images that are larger than the window, no budget either.
+    """
     check_growing(model)
     graph = NestGraph(spec_of(model))
     for image in images:

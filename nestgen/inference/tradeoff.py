@@ -103,6 +103,23 @@ def compare_ways(
     return ways
 
 
+def as_good(ways: Sequence[Way]) -> list[str]:
+    """The fixed levels whose IoU is no less than the rule's and whose cost no more.
+
+    >>> told = {"loss": 0.0, "milliseconds": 1.0, "stopped": {}}
+    >>> fixed = [Way("L1", "fixed", 0.7, macs=1, **told)]
+    >>> fixed += [Way("L2", "fixed", 0.8, macs=2, **told)]
+    >>> as_good([*fixed, Way("rule", "rule", 0.79, macs=3, **told)])
+    ['L2']
+    """
+    rule = next(way for way in ways if way.kind == "rule")
+    return [
+        way.name
+        for way in ways
+        if way.kind == "fixed" and way.iou >= rule.iou and way.macs <= rule.macs
+    ]
+
+
 def oracle(seen: Seen) -> NDArray[np.int64]:
     """The place of the smallest level that loses nothing against the last, [N]."""
     place: NDArray[np.int64] = (seen.iou >= seen.iou[:, -1:]).argmax(1)

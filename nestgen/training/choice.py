@@ -10,11 +10,10 @@ from typing import Any, Literal
 import numpy as np
 
 from nestgen.errors import SettingsError
+from nestgen.training.bootstrap import resamples
 from nestgen.training.metrics import Floats
 
 RESAMPLES = 10_000
-IN_MEMORY = 10**6
-"""Numbers drawn at once."""
 FAR = 100
 """How many times more images are worth naming."""
 
@@ -231,12 +230,9 @@ def _studentized(centred: Floats, seed: int) -> Floats:
 
     Infinite where a resample has no spread but another mean.
     """
-    number = len(centred)
-    generator = np.random.default_rng(seed)
-    at_once = max(1, IN_MEMORY // number)
     parts = []
-    for rows in (min(at_once, left) for left in range(RESAMPLES, 0, -at_once)):
-        weights = generator.multinomial(number, [1 / number] * number, rows) / number
+    for counts in resamples(len(centred), RESAMPLES, seed):
+        weights = counts / len(centred)
         means = weights @ centred
         spread = np.sqrt(np.maximum(weights @ centred**2 - means**2, 0))
         ratio = np.where(means == 0, 0.0, np.copysign(np.inf, means))

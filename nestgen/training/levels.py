@@ -266,8 +266,8 @@ def require_apart(pairs: Sequence[Pair], others: Sequence[Pair]) -> None:
         for known in by_size.get(pair.image.stat().st_size, ()):
             if filecmp.cmp(known, pair.image, shallow=False):
                 raise DataError(
-                    f"{pair.image}: is {known}, and so among the images by which "
-                    "something is chosen, too"
+                    f"{pair.image}: is {known}, and so among the images by which the "
+                    "choice is made, too"
                 )
 
 

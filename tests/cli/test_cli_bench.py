@@ -112,6 +112,19 @@ def test_ctrl_c_loses_nothing(model: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ]
 
 
+def test_ctrl_c_before_anything_is_timed_writes_nothing(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(case: Case) -> Ready:
+        os.kill(os.getpid(), signal.SIGINT)
+        return Ready(lambda: case.module(case.x))
+
+    monkeypatch.setitem(backends.BACKENDS, "stopping", Backend(prepare))
+    result = run(model, *QUICK, "--backend", "stopping", "-o", "a.svg")
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert not Path("a.svg").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -127,6 +140,15 @@ def test_ctrl_c_loses_nothing(model: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (["-o", "there.svg"], "there.svg: exists already; --force overwrites"),
         (["--example", "1,1,8,8"], "--example: says nothing without --module"),
         (PEER, "--example: --module takes the shape of an input"),
+        ([*PEER, "--example", "3"], "peer: an input of [3] is not allowed, one of [N,"),
+        (
+            ["--size", "99999999", "-o", "a.png"],
+            "could be timed: L1 in eager, 99999999x99999999, batch 1, float32: ",
+        ),
+        (
+            ["--size", "9" * 20, "-o", "a.png", "--json"],
+            "nothing could be timed: L1 in",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(model: Path, words: list[str], message: str) -> None:

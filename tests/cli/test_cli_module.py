@@ -50,6 +50,14 @@ def call(*words: str) -> Result:
         (["--keep", "0"], "--keep: says nothing without --module"),
         (["--module", "net.py:Net"], "--example: --module takes the shape of an input"),
         ([*WHERE[:2], "--example", "1,0,8"], "--example: --module takes the shape"),
+        (
+            [*WHERE[:2], "--example", "1,3,999999,999999"],
+            "--example: 1,3,999999,999999 is not allowed, at most 268435456 numbers",
+        ),
+        (
+            [*WHERE[:2], "--example", f"1,3,{10**19}"],
+            f"--example: 1,3,{10**19} is not allowed, at most 268435456 numbers",
+        ),
         ([*WHERE[:2], "--example", "1,x"], "'1,x': integers between commas"),
         (["--module", "net.py", *WHERE[2:]], "--module: 'net.py' is not allowed, PACK"),
         (["--module", "no.py:Net", *WHERE[2:]], "no.py:Net: cannot be made (FileNot"),
@@ -85,6 +93,17 @@ def test_a_mistake_is_one_line(words: list[str], said: str, folder: Path) -> Non
     assert said in line
     after = [path for path in folder.iterdir() if path.name != "__pycache__"]
     assert sorted(after) == before
+
+
+def test_a_full_memory_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*shape: int, generator: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory:\nyou tried")
+
+    monkeypatch.setattr(torch, "randn", full)
+    result = call(*WHERE)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert "--example: [1, 3, 8, 8]: not enough memory" in line
 
 
 def test_arguments_are_literals_or_words() -> None:

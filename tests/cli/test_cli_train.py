@@ -191,7 +191,7 @@ RULES: list[tuple[list[object], str]] = [
     (["--max-params", "12x"], "'12x': a number, as 200000, 500k or 2MB"),
     (["--max-params", 2], "max_params: 2 is not allowed, the least that a level"),
     (["--max-ms", 0], "max_ms: 0 is not allowed, the least that a level has is"),
-    (["--report", "DATA/val"], "is among the images by which the level is chosen"),
+    (["--report", "DATA/val"], "and so among the images by which the choice is made"),
     (["--report", "none"], "not a folder"),
 ]
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from nestgen.codegen.load import build
 from nestgen.errors import CheckpointError, DataError, SettingsError
 from nestgen.imaging.pairs import find_pairs
 from nestgen.inference.anytime import Budget, Calibration, calibration_of, grow
+from nestgen.inference.bound import upper_bounds
 from nestgen.inference.calibrate import best, calibrate, candidates, stops
 from nestgen.inference.growing import grow_images, predict_anytime
 from nestgen.inference.look import Seen, look
@@ -174,6 +176,32 @@ def test_predictions_are_those_of_the_levels(network: Network) -> None:
         predict_anytime(model, [images[0][:1]])
 
 
+def test_an_image_agrees_with_itself_whoever_goes_with_it(network: Network) -> None:
+    """Some stop at L2, so that at L3 the others stand elsewhere in the batch."""
+    model = network(depth=4, widths=[2, 2, 2, 2, 2])
+    x = torch.randn(12, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        logits = [model(x)[f"L{k}"] for k in (1, 2, 3)]
+        at = [features(b, a, ["agreement"]) for a, b in pairwise(logits)]
+    # each stops a half of what comes to it
+    weights = {
+        f"L{k}": (-float(np.median(a)), 1.0) for k, a in zip((2, 3), at, strict=True)
+    }
+    known = np.unique(np.concatenate([a - np.median(a) for a in at]))
+    stopped: set[int] = set()
+    for low, high in pairwise(known):
+        if high - low < 1e-3:
+            continue  # a batch rounds otherwise than an image
+        middle = float(low + high) / 2
+        rule = replace(RULE, signal="agreement", weights=weights, threshold=middle)
+        with torch.inference_mode():
+            together = grow(model, x, rule.enough)[0].tolist()
+            alone = [int(grow(model, one[None], rule.enough)[0][0]) for one in x]
+        assert together == alone
+        stopped |= set(alone)
+    assert stopped == {2, 3, 4}
+
+
 @pytest.mark.parametrize("dims", [1, 2, 3])
 @pytest.mark.parametrize("classes", [1, 3])
 def test_axes_and_classes_make_no_difference(
@@ -259,34 +287,76 @@ def test_a_calibration_is_part_of_a_checkpoint(
     save(model, tmp_path / "again.pt")
     with pytest.raises(SettingsError, match="has no calibration"):
         calibration_of(load(tmp_path / "again.pt"))
+    kept = {"calibration": model.calibration}
+    save(model, tmp_path / "kept.pt", extra=kept)
+    assert calibration_of(load(tmp_path / "kept.pt")) == rule
+
+
+NAN, INF = float("nan"), float("inf")
+NO_NUMBERS: list[Any] = [
+    True,
+    "",
+    "0.5",
+    "low",
+    [],
+    (),
+    {},
+    [0.5],
+    NAN,
+    INF,
+    -INF,
+    10**400,
+]
+NO_NUMBERS += [torch.tensor(0.5), torch.ones(2), [[1]]]
+WRONG: dict[str, list[Any]] = {
+    "signal": [*NO_NUMBERS, None, "mood", ["entropy"]],
+    "weights": [
+        *(value for value in NO_NUMBERS if value != {}),
+        None,
+        {1: [0.0, -1.0]},
+        {"L1": [1.0]},
+        {"L1": [0.0, -1.0, 1.0]},
+        {"L2": [0.0, -1.0]},
+        {"L1": [0.0, -1.0], "L3": [0.0, -1.0]},
+        {"L1": "12"},
+        {"L1": {0: 1, 1: 2}},
+        {"L1": torch.ones(2)},
+        {"L1": torch.ones(2, 2)},
+        {"L1": [1e308, 1e308]},
+        *({"L1": [0.0, number]} for number in NO_NUMBERS),
+    ],
+    "threshold": NO_NUMBERS,
+    "loss": [*NO_NUMBERS, None, -3, 0, 1, 7.0],
+    "confidence": [*NO_NUMBERS, None, -3, 0, 1, 7.0],
+    "images": [*NO_NUMBERS, None, "many", 0, -1, 80.0],
+}
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        {"signal": "mood"},
-        {"signal": ["entropy"]},
-        {"weights": {"L1": [1.0]}},
-        {"weights": {"L2": [0.0, 1.0]}},
-        {"weights": {"L1": [0.0, "x"]}},
-        {"weights": 3},
-        {"threshold": float("nan")},
-        {"threshold": "low"},
-        {"loss": None},
-        {"more": 1},
-    ],
-    ids=str,
+    ("field", "value"),
+    [(field, value) for field, values in WRONG.items() for value in values],
+    ids=lambda value: f"{value!s:.20}",
 )
 def test_a_calibration_that_does_not_fit_is_refused(
-    change: dict[str, Any], network: Network
+    field: str, value: object, network: Network
 ) -> None:
     model: Any = network()
-    model.calibration = {**RULE.to_plain(), **change}
-    with pytest.raises(CheckpointError, match="is none for this network"):
+    model.calibration = {**RULE.to_plain(), field: value}
+    reason = f"^the calibration is none for this network, its .*{field} .*$"
+    with pytest.raises(CheckpointError, match=reason):
         calibration_of(model)
-    model.calibration = [1]
-    with pytest.raises(CheckpointError):
-        calibration_of(model)
+
+
+def test_a_calibration_has_its_fields_and_no_others(network: Network) -> None:
+    model: Any = network()
+    plain = RULE.to_plain()
+    less = [{k: plain[k] for k in plain if k != name} for name in plain]
+    for wrong in (*less, {**plain, "more": 1}, [1], "abc", 3, torch.ones(2)):
+        model.calibration = wrong
+        with pytest.raises(CheckpointError, match="its fields are not signal, weights"):
+            calibration_of(model)
+    model.calibration = plain
+    assert calibration_of(model) == RULE
 
 
 def drawn(generator: Generator, number: int) -> Seen:
@@ -340,6 +410,21 @@ def test_the_first_part_of_the_images_alone_chooses_what_is_tried() -> None:
         assert none[signal].calibration.weights == candidate.calibration.weights
         assert none[signal].macs == 6
     assert stops(best(none), seen).tolist() == [2] * 90
+
+
+def test_each_signal_has_a_third_of_the_risk() -> None:
+    """What is promised of each with 0.9, of all three at once, holds with 1 - 0.1/3."""
+    model, loss, promised = build(THREE), 0.005, 0
+    for run in range(8):
+        seen = drawn(np.random.default_rng(run), 150)
+        held = seen.part(np.random.default_rng(0).permutation(150)[50:].tolist())
+        for candidate in candidates(seen, model, loss, 0.9).values():
+            place = stops(candidate.calibration, held)
+            lost = held.iou[:, -1] - held.iou[np.arange(100), place]
+            if candidate.calibration.threshold is not None:
+                assert upper_bounds(lost.reshape(-1, 1), 1 - 0.1 / 3) <= loss
+                promised += 1
+    assert promised > 12
 
 
 def test_more_may_be_lost_means_less_is_computed() -> None:

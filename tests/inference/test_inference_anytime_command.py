@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,14 +72,33 @@ def test_what_it_finds_is_in_its_file(model: Path, pictures: Path) -> None:
     assert all(sum(way["stopped"].values()) == 48 for way in told["ways"])
 
 
-def test_it_prints_tables_and_its_promise(model: Path, pictures: Path) -> None:
+def test_it_prints_tables_and_its_promise(
+    model: Path, pictures: Path, tmp_path: Path
+) -> None:
     words = ("calibrate", model, "--data", pictures, "--rounds", 1)
-    few = ("--val-fraction", 0.25, "--report", pictures)
+    others = shutil.copytree(pictures, tmp_path / "others")
+    few = ("--val-fraction", 0.25, "--report", others)
     result = run(*words, *few, "-o", model.with_name("out.pt"))
     assert result.exit_code == 0, result.output
     text = result.stdout
     assert "nothing could be certified on 8 images, every image goes to L2" in text
     assert "48 images; MACs and time of one, on average" in text
+
+
+def test_what_calibrates_is_not_held_out(
+    model: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by another name of the folder either; before the network is read."""
+    alias = model.with_name("alias")
+    alias.symlink_to(pictures)
+    monkeypatch.setattr("nestgen.cli.calibrate.load_on", None)
+    for part in ((), ("--val-fraction", 0.25)):
+        words = ("calibrate", model, "--data", pictures, *part, "--report", alias)
+        line = error_of(run(*words))
+        assert re.search(
+            r"\.png: is .*, and so among the images by which the choice is", line
+        )
+    assert not model.with_name("model-anytime.pt").exists()
 
 
 def test_nothing_is_overwritten(model: Path, pictures: Path) -> None:
@@ -112,6 +133,8 @@ def test_a_budget_reaches_every_level_or_the_first(
     for budget, level in ((1e-6, "L1"), (1e6, "L2")):
         result = run(*words, tmp_path / level, "--budget-ms", budget)
         assert json.loads(result.stdout)["stopped"] == {level: 48}
+    parts = run(*words, tmp_path / "parts", "--budget-ms", 1e-6, "--window", 8)
+    assert json.loads(parts.stdout)["stopped"] == {"L2": 48}
     whole = run(*words, tmp_path / "whole")
     assert "stopped" not in json.loads(whole.stdout)
     for image in (pictures / "images").iterdir():

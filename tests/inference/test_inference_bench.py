@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import build
 from nestgen.errors import CutError, OutputError, SettingsError, SpecError
 from nestgen.inference import backends
-from nestgen.inference.agreement import disagreement, rounding
+from nestgen.inference.agreement import MOST, disagreement, rounding
 from nestgen.inference.backend import Backend, Case, Ready
 from nestgen.inference.backends import BACKENDS, find_backends, missing_backends
 from nestgen.inference.bench import DTYPES, Comparison, LeftOut, Row, Setting, bench
@@ -221,12 +222,83 @@ def test_rounding_is_what_is_allowed() -> None:
     # two layers of 9 and 18 weights for each output; 2^-23 and 2^-7 are the steps
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 1, 3))
     single = rounding(network, torch.zeros(1))
-    assert single == pytest.approx(2**-23 * (1 + 2 + 3 + 18**0.5))
+    assert single == pytest.approx(2**-23 * (1 + 2 + 9 + 18) ** 0.5)
     half = rounding(network, torch.zeros(1, dtype=torch.bfloat16))
-    assert half == pytest.approx(3 * 2**-7 + 2**-23 * (3 + 18**0.5))
+    assert half == pytest.approx((3 * 2**-14 + 27 * 2**-46) ** 0.5)
     expected = torch.tensor([1.0, -4.0])
     assert disagreement(expected + 4 * single, expected, 1.01 * single) is None
     assert disagreement(expected + 4 * single, expected, 0.9 * single) is not None
+
+
+def test_no_network_is_so_deep_that_anything_passes() -> None:
+    deep = nn.Sequential(*(nn.Conv2d(1, 1, 3) for _ in range(99)))
+    x = torch.zeros(1, dtype=torch.bfloat16)
+    assert rounding(deep[:9], x) < rounding(deep, x) == MOST
+    whole = build(NestSpec())
+    assert rounding(whole, torch.zeros(1)) < 1e-4
+    assert rounding(whole, x.half()) < 0.01
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_what_overflows_is_no_measure(number: float) -> None:
+    expected = torch.tensor([1.0, number])
+    for found in (expected, torch.zeros(2)):
+        said = disagreement([found], [expected], 0.01)
+        assert said == "cannot be compared, eager gives numbers that are not finite"
+    assert disagreement(expected, torch.ones(2), 0.01) is not None
+
+
+def test_nothing_that_overflows_is_timed(model: nn.Module) -> None:
+    loud = copy.deepcopy(model)
+    with torch.no_grad():
+        for head in ("L1", "L2"):
+            loud.get_parameter(f"head_{head}.bias").fill_(1e5)
+    found = bench(loud, sizes=[(8,)], dtypes=["float16", "bfloat16"], rounds=1)
+    assert {row.setting.dtype for row in found.rows} == {"bfloat16"}
+    assert {item.setting.dtype for item in found.left_out} == {"float16"}
+    assert all("not finite" in item.reason for item in found.left_out)
+
+
+KNOWN: Any = torch.backends
+MULTIPLIERS = [KNOWN.cuda.matmul, KNOWN.cudnn.conv]
+
+
+def precisions() -> list[str]:
+    return [place.fp32_precision for place in MULTIPLIERS]
+
+
+@pytest.fixture(params=["tf32", "ieee", None])
+def precision(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """How a GPU multiplies float32, as someone has set it, or nobody."""
+    before = precisions()
+    for place in MULTIPLIERS:
+        place.fp32_precision = request.param or place.fp32_precision
+    yield precisions()
+    for place, was in zip(MULTIPLIERS, before, strict=True):
+        place.fp32_precision = was
+
+
+def test_outputs_are_compared_without_tf32_and_timed_as_it_was_set(
+    precision: list[str], model: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+
+    class Noting(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(precisions())
+            return super().forward(x)
+
+    peer = (Noting(1, 1, 1), torch.zeros(1, 1, 8, 8))
+    bench(model, sizes=[(8,)], levels=[1], backends=["eager"], peer=peer, rounds=1)
+    assert seen[:2] == [["ieee", "ieee"]] * 2
+    assert seen[2 : 2 + WARM_UP + 1] == [precision] * (WARM_UP + 1)
+
+    def failing(case: Case) -> Ready:
+        return Ready(lambda: 1 / 0)
+
+    monkeypatch.setitem(BACKENDS, "failing", Backend(failing))
+    bench(model, sizes=[(8,)], levels=[1], backends=["failing"], rounds=1)
+    assert precisions() == precision
 
 
 def test_memory_is_that_of_each_alone(model: nn.Module) -> None:
@@ -309,19 +381,17 @@ def test_a_backend_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) ->
         find_backends(["eager", "away"], CPU)
 
 
-def smallest(name: str) -> Comparison:
-    model = build(NestSpec(depth=1, widths=2, in_channels=1)).eval()
-    return bench(model, sizes=[(5, 7)], backends=["eager", name], rounds=1)
-
-
 @pytest.mark.parametrize("name", [name for name in BACKENDS if name != "eager"])
 def test_each_backend_gives_what_eager_gives(name: str) -> None:
     reason = BACKENDS[name].missing(CPU)
     if reason is not None:
         pytest.skip(f"{name}: {reason}")
-    found = smallest(name)
+    model = build(NestSpec(depth=1, widths=2, in_channels=1)).eval()
+    dtypes = [key for key, dtype in DTYPES.items() if dtype in BACKENDS[name].dtypes]
+    both = ["eager", name]
+    found = bench(model, sizes=[(5, 7)], dtypes=dtypes, backends=both, rounds=1)
     assert found.left_out == ()
-    assert [row.backend for row in found.rows] == ["eager", name]
+    assert [row.backend for row in found.rows] == both * len(dtypes)
 
 
 def comparison() -> Comparison:

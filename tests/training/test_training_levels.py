@@ -134,6 +134,21 @@ def test_limits_leave_out_what_exceeds_them(model: nn.Module, data: Path) -> Non
         measure_levels(model, pairs, rule=Rule(max_ms=0), rounds=1)
 
 
+def test_the_cheapest_is_the_choice_whatever_its_number(data: Path) -> None:
+    """X01 is so wide that L2, which does without it, is cheaper; all score alike."""
+    wide: Any = {"family": "unet-e", "node_widths": [("x0_1", 64)], "in_channels": 1}
+    model = build(NestSpec(depth=2, widths=2, **wide)).eval()
+    with torch.no_grad():
+        for head in ("L1", "L2"):
+            model.get_parameter(f"head_{head}.bias").fill_(1e4)
+    found = measure_levels(model, find_pairs(data / "val"), rounds=1)
+    macs = [level.cost.macs for level in found.levels]
+    assert macs == sorted(macs)
+    assert [level.name for level in found.levels] == ["L2", "L1"]
+    assert found.score(found.levels[0]) == found.score(found.levels[1])
+    assert found.choice.level == "L2"
+
+
 def test_other_images_are_reported_than_those_of_the_choice(
     model: nn.Module, data: Path
 ) -> None:
@@ -149,7 +164,7 @@ def test_other_images_are_reported_than_those_of_the_choice(
     assert both.held_out == both.differences == compare(iou)
     told = both.to_plain()["held_out"]
     assert told["mean"] == pytest.approx(compare(iou)[both.choice.level].mean)
-    with pytest.raises(DataError, match="among the images by which something"):
+    with pytest.raises(DataError, match="among the images by which the choice"):
         measure_levels(model, val, held_out=[*others, val[2]], rounds=1)
     copy = data / "copy.png"
     copy.write_bytes(val[0].image.read_bytes())
