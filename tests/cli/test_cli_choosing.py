@@ -37,9 +37,11 @@ def report(
 def test_a_level_that_is_enough() -> None:
     told = in_words(report("L2", L1=FAR, L2=NEAR, L3=BEST)).splitlines()
     assert told == [
-        "L1: IoU -0.0500 to the best, between -0.0700 and -0.0300: inferior",
-        "L2: IoU -0.0020 to the best, between -0.0050 and +0.0000: non-inferior",
-        "L9, the best of all, is beyond the limits: IoU 0.0866 above L2",
+        "L1: IoU -0.0500 to the best on 100 images, between -0.0700 and -0.0300: "
+        "inferior",
+        "L2: IoU -0.0020 to the best on 100 images, between -0.0050 and +0.0000: "
+        "non-inferior",
+        "L9, the best of all, is beyond the limits: on 50 images IoU 0.0866 above L2",
         "choice: L2, the cheapest level that is shown to be within 0.01 of the best "
         "IoU (L3), with confidence 0.95",
         "all numbers are of the 100 images by which it was chosen; --report DIR tells "

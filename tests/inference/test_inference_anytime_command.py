@@ -77,6 +77,9 @@ def test_it_prints_tables_and_its_promise(
 ) -> None:
     words = ("calibrate", model, "--data", pictures, "--rounds", 1)
     others = shutil.copytree(pictures, tmp_path / "others")
+    for image in (others / "images").iterdir():
+        with Image.open(image) as picture:
+            Image.eval(picture, lambda grey: 255 - grey).save(image)
     few = ("--val-fraction", 0.25, "--report", others)
     result = run(*words, *few, "-o", model.with_name("out.pt"))
     assert result.exit_code == 0, result.output
