@@ -43,8 +43,11 @@ def read_state_dict(
         content = read_safetensors(file)[1] if safe else _read_archive(file)
         found = _state_dict(content)
         tensors = found if set(found) & set(expected) else _bare(found)
-        storages = [tensor.untyped_storage() for tensor in tensors.values()]
-        claimed = sum({s.data_ptr(): s.nbytes() for s in storages}.values())
+        bytes_of: dict[int, int] = {}
+        for tensor in tensors.values():  # layers that are the same share their tensors
+            place = tensor.untyped_storage().data_ptr()
+            bytes_of[place] = max(tensor.nbytes, bytes_of.get(place, 0))
+        claimed = sum(bytes_of.values())
         if claimed > file.seek(0, os.SEEK_END):
             raise CheckpointError("its tensors claim more bytes than the file has")
         return tensors

@@ -24,6 +24,13 @@ _COPIES = {
     torch.ops.aten.lift_fresh_copy.default,
 }
 """What changes nothing in a graph in which nothing is written over."""
+_CHECKS = {
+    torch._assert,
+    torch.ops.aten._assert_async.msg,
+    torch.ops.aten._assert_scalar.default,
+    torch.ops.aten._assert_tensor_metadata.default,
+}
+"""What a network asks of its own values, also of those that are not kept."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,8 @@ def _two(x: torch.Tensor) -> torch.Tensor:
 
 def _cleaned(module: fx.GraphModule, inputs: int) -> fx.GraphModule:
     """Without what is dead, and with the names that the module itself has."""
+    for node in [node for node in module.graph.nodes if node.target in _CHECKS]:
+        module.graph.erase_node(node)
     module.graph.eliminate_dead_code()
     for node in list(module.graph.find_nodes(op="placeholder"))[inputs:]:
         module.graph.erase_node(node)  # an input that it might have had

@@ -133,4 +133,6 @@ def run(module: nn.Module, inputs: Inputs) -> Any:
     Some modules write into what they are given, or give it back.
     """
     given = module(*(x.clone() for x in inputs))
-    return tuple(x.clone() for x in given) if isinstance(given, tuple) else given
+    if not isinstance(given, tuple):
+        return given
+    return tuple(x.clone() if isinstance(x, Tensor) else x for x in given)

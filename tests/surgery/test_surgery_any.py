@@ -160,6 +160,21 @@ class WritesInput(nn.Module):
         return [self.a(x), x]
 
 
+class Asserts(nn.Module):
+    """Asks something of each of its values, as some encoders do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(2, 3, 1), nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        y = self.a(x)
+        torch._assert(y.shape[1] == 3, f"{y.ndim} axes, {y.shape[1]} channels")  # type: ignore[no-untyped-call]
+        z = self.b(y)
+        torch._assert(z.shape[1] == 3, f"{z.ndim} axes, {z.shape[1]} channels")  # type: ignore[no-untyped-call]
+        return [y, z]
+
+
 class Formula(nn.Module):
     """An equation, a device that is asked for late, keys that are no names."""
 
@@ -179,6 +194,7 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
     "functions": (Functions, ["0", "1"]),
     "weighed": (Weighed, ["0", "1"]),
     "writes input": (WritesInput, ["0", "1"]),
+    "asserts": (Asserts, ["0", "1"]),
     "formula": (Formula, ["mean/std", "a b"]),
 }
 CASES = [(name, keep) for name, (_, names) in MODULES.items() for keep in names]
