@@ -159,10 +159,20 @@ def run(
             resume=resume,
             observer=observer,
         )
+    _part()
     if speaks():
         click.echo(_outcome(outcome, data, folder), err=outcome.interrupted)
     if outcome.interrupted:
         sys.exit(INTERRUPTED)
+
+
+def _part() -> None:
+    """Leave the processes that trained along; who does not may abort as it ends."""
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()
 
 
 def _warn(spec: NestSpec, settings: Settings) -> None:
