@@ -19,15 +19,15 @@ so that the command line can print it as it is.
 from __future__ import annotations
 
 
-def in_a_line(error: Exception) -> str:
+def in_a_line(error: BaseException) -> str:
     """What someone else's code raises, in one line.
 
     >>> in_a_line(ValueError("one", "two"))
     "ValueError: ('one', 'two')"
     """
-    text = " ".join(str(error).split())[:160]
     own = isinstance(error, NestgenError)
-    return text if own else f"{type(error).__name__}: {text}"
+    text = str(error) if own else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())[:160]
 
 
 class NestgenError(Exception):

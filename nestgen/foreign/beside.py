@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import spec_of
-from nestgen.errors import WeightsError
+from nestgen.errors import WeightsError, in_a_line
 from nestgen.foreign.weights import Weights
 from nestgen.surgery.inputs import random_inputs
 from nestgen.surgery.modes import eval_mode
@@ -96,7 +96,7 @@ def _run_original(
             return [made.eval()(x) for x in inputs]
     except Exception as error:
         # whatever someone else's code raises
-        line = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        line = in_a_line(error)
         raise WeightsError(f"{where}: cannot be run beside it ({line})") from error
 
 

@@ -16,7 +16,7 @@ from nestgen.arch.cost import default_size, fitting_size, full_size
 from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import spec_of
-from nestgen.errors import SettingsError
+from nestgen.errors import SettingsError, in_a_line
 from nestgen.imaging.size import size_text
 from nestgen.inference.agreement import disagreement, rounding, without_tf32
 from nestgen.inference.backend import Backend, Case, Ready
@@ -307,7 +307,7 @@ class _Group:
             with torch.inference_mode(), without_tf32():
                 expected = case.module(case.x)
         except Exception as error:
-            reason = _one_line(error)
+            reason = in_a_line(error)
             yield from ((backend, reason) for backend in backends)
             return
         for backend, known in backends.items():
@@ -362,9 +362,5 @@ def _prepare(backend: Backend, case: Case, expected: Any) -> Ready | str:
                 found = made.run()
         differs = disagreement(found, expected, rounding(case.module, case.x))
     except Exception as error:
-        return _one_line(error)
+        return in_a_line(error)
     return differs or made
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:160]

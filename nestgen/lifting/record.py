@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nestgen.errors import ModuleError
+from nestgen.errors import ModuleError, in_a_line
 from nestgen.surgery.kept import output_tensors
 from nestgen.surgery.modes import eval_mode
 
@@ -88,9 +88,9 @@ def record(module: nn.Module, example: Tensor) -> Record:
         except ModuleError:
             raise
         except Exception as error:  # whatever someone else's code raises
-            line = " ".join(f"{type(error).__name__}: {error}".split())[:160]
             raise ModuleError(
-                f"the module does not run on the example {list(example.shape)} ({line})"
+                f"the module does not run on the example {list(example.shape)} "
+                f"({in_a_line(error)})"
             ) from error
     found = {
         name: number

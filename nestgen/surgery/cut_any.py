@@ -14,7 +14,7 @@ from nestgen.codegen.load import class_of
 from nestgen.errors import ModuleError, in_a_line
 from nestgen.surgery.follow import Followed, follow_modules, follow_operators
 from nestgen.surgery.kept import Inputs, Kept
-from nestgen.surgery.script import script
+from nestgen.surgery.script import script, value_at
 from nestgen.surgery.whole import Shapes, Size, Whole, size_of, whole
 
 WAYS: dict[str, Callable[[Kept, Inputs], Followed]] = {
@@ -132,15 +132,9 @@ def _description(asked: Whole, followed: Followed) -> list[str]:
 
 def _filled(small: nn.Module, followed: nn.Module) -> nn.Module:
     """`small` with clones of the tensors of the same names, in eval mode."""
-    own = {name: _inside(followed, name) for name in small.state_dict()}
+    own = {name: value_at(followed, name) for name in small.state_dict()}
     tensors = {name: tensor.detach().clone() for name, tensor in own.items()}
     small.load_state_dict(tensors, strict=True, assign=True)
     for name, parameter in small.named_parameters():
         parameter.requires_grad_(own[name].requires_grad)
     return small.eval()
-
-
-def _inside(module: nn.Module, name: str) -> Tensor:
-    path, _, last = name.rpartition(".")
-    tensor: Tensor = getattr(module.get_submodule(path), last)
-    return tensor

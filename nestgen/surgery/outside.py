@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nestgen.errors import ModuleError, NestgenError
+from nestgen.errors import ModuleError, NestgenError, in_a_line
 from nestgen.statefile import read_state_dict
 
 
@@ -90,5 +90,4 @@ def told(what: str) -> Iterator[None]:
     except NestgenError:
         raise
     except (Exception, SystemExit) as error:
-        line = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-        raise ModuleError(f"{what} ({line})") from error
+        raise ModuleError(f"{what} ({in_a_line(error)})") from error

@@ -142,10 +142,19 @@ def _all_names(module: nn.Module) -> list[str]:
     return names
 
 
+def value_at(module: nn.Module, name: str) -> Any:
+    """What has the name in a module: a parameter, a buffer, a plain attribute.
+
+    >>> value_at(nn.Sequential(nn.PReLU()), "0.num_parameters")
+    1
+    """
+    path, _, last = name.rpartition(".")
+    return getattr(module.get_submodule(path), last)
+
+
 def _empty(module: nn.Module, name: str) -> Call:
     """`nn.Parameter(torch.empty(8, 3, 3, 3))`, or the buffer's like."""
-    path, _, last = name.rpartition(".")
-    value = getattr(module.get_submodule(path), last)
+    value = value_at(module, name)
     if not isinstance(value, Tensor):
         raise ModuleError(f"{name} is a {type(value).__name__}, no tensor")
     dtype = () if value.dtype == torch.float32 else (("dtype", str(value.dtype)),)
