@@ -13,7 +13,7 @@ from nestgen.kernels.layout import channels_last, empty_channels_last
 from nestgen.kernels.lowering import FORMS, lowered_call
 from nestgen.kernels.upcat_conv_backward import upcat_conv_backward
 from nestgen.kernels.upcat_conv_reference import UPS, upcat_conv_reference
-from nestgen.kernels.upcat_conv_transforms import Transformable
+from nestgen.kernels.upcat_conv_transforms import Transformable, gradients_of
 
 IMPLEMENTATIONS = ("reference", "composed")
 """What `impl` names, beside "auto"."""
@@ -261,7 +261,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-    found = Transformable.backward(ctx, gradient)
+    found = gradients_of(ctx, torch.ops.nestgen.upcat_conv_backward, gradient)
     _, low, weight, bias, up_weight, up_bias, *skips = found
     return low, skips, weight, bias, None, up_weight, up_bias, None, None, None
 

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nestgen.kernels.upcat_conv_backward import upcat_conv_backward
+
 
 class Transformable(torch.autograd.Function):
     """`nestgen::upcat_conv`, as grad, vjp and vmap of torch.func take it.
@@ -34,29 +36,8 @@ class Transformable(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        """The gradients, in the order of the arguments."""
-        y, low, weight, bias, up_weight, up_bias, *skips = ctx.saved_tensors
-        up, up_last, slope, _ = ctx.options
-        found = iter(
-            torch.ops.nestgen.upcat_conv_backward(
-                *gradients,
-                y,
-                low,
-                skips,
-                weight,
-                up,
-                up_weight,
-                up_bias,
-                up_last,
-                slope,
-            )
-        )
-        of_low = None if low is None else next(found)
-        of_skips = [next(found) for _ in skips]
-        of_weight, of_bias = next(found), next(found)
-        of_up = [None if x is None else next(found) for x in (up_weight, up_bias)]
-        of_bias = None if bias is None else of_bias
-        return (None, of_low, of_weight, of_bias, *of_up, *of_skips)
+        """The gradients, in the order of the arguments, in operators of torch."""
+        return gradients_of(ctx, upcat_conv_backward, *gradients)
 
     @staticmethod
     def vmap(info: Any, axes: tuple[Any, ...], options: Any, *tensors: Any) -> Any:
@@ -72,3 +53,18 @@ class Transformable(torch.autograd.Function):
             for n in range(info.batch_size)
         ]
         return torch.stack(each), 0
+
+
+def gradients_of(ctx: Any, backward: Any, gradient: Tensor) -> tuple[Any, ...]:
+    """What `backward` finds, in the order of the arguments of `Transformable`."""
+    y, low, weight, bias, up_weight, up_bias, *skips = ctx.saved_tensors
+    up, *others, _ = ctx.options
+    found = iter(
+        backward(gradient, y, low, skips, weight, up, up_weight, up_bias, *others)
+    )
+    of_low = None if low is None else next(found)
+    of_skips = [next(found) for _ in skips]
+    of_weight, of_bias = next(found), next(found)
+    of_up = [None if x is None else next(found) for x in (up_weight, up_bias)]
+    of_bias = None if bias is None else of_bias
+    return (None, of_low, of_weight, of_bias, *of_up, *of_skips)

@@ -166,6 +166,25 @@ def test_is_differentiable_by_torch_func() -> None:
     torch.testing.assert_close(gradient, expected, rtol=0, atol=0)
 
 
+def test_has_second_derivatives_in_torch_func_and_else_says_that_it_has_none() -> None:
+    tensors = Case(low=False, skips=(2,)).tensors()
+    (x,), weight = tensors["skips"], tensors["weight"]
+
+    def second(of: Any) -> Tensor:
+        def loss(weight: Tensor) -> Tensor:
+            return (of(None, [x], weight, slope=0.5) ** 2).sum()
+
+        gradient = torch.func.grad(loss)
+        found: Tensor = torch.func.grad(lambda w: gradient(w).sum())(weight)
+        return found
+
+    torch.testing.assert_close(second(upcat_conv), second(upcat_conv_reference))
+    loss = (upcat_conv(None, [x], weight.requires_grad_()) ** 2).sum()
+    (gradient,) = torch.autograd.grad(loss, weight, create_graph=True)
+    with pytest.raises(RuntimeError, match="no autograd formula was registered"):
+        torch.autograd.grad(gradient.sum(), weight)
+
+
 def test_is_mapped_by_torch_func() -> None:
     case, tensors = Case(), Case().tensors()
     low, weight = (
