@@ -172,7 +172,8 @@ def test_has_second_derivatives_in_torch_func_and_else_says_that_it_has_none() -
 
     def second(of: Any) -> Tensor:
         def loss(weight: Tensor) -> Tensor:
-            return (of(None, [x], weight, slope=0.5) ** 2).sum()
+            y: Tensor = of(None, [x], weight, slope=0.5)
+            return (y**2).sum()
 
         gradient = torch.func.grad(loss)
         found: Tensor = torch.func.grad(lambda w: gradient(w).sum())(weight)
