@@ -47,7 +47,7 @@ def fuse(module: nn.Module, example: Tensor | Inputs) -> Fused:
         asked = whole(module, tuple(output_tensors(given)), inputs)
         rejected: dict[str, str] = {}
         followed = _followed(asked, rejected)
-        work = Work(followed.module)
+        work = Work(followed.module, asked.example)
         for change in PASSES:
             change(work)
         fused = Fused(work.finish(), given, followed.conditions).eval()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -38,3 +39,15 @@ class Report:
     rejected: dict[str, str]
     error: float
     inputs: tuple[tuple[int, ...], ...]
+
+    @property
+    def statement(self) -> str:
+        """What was compared, in one line."""
+        return (
+            f"the fused network, followed by {self.way}, rounds {self.error:.2f} times "
+            f"as badly as the network, against float64, on {len(self.inputs)} inputs"
+        )
+
+    def to_plain(self) -> dict[str, Any]:
+        """All of it as JSON types."""
+        return asdict(self) | {"statement": self.statement}

@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from nestgen.fusion.operations import Convolution, Operation
 from nestgen.fusion.read import read
 from nestgen.fusion.report import Row
+from nestgen.surgery.kept import Inputs
 
 _CLASSES = {
     (3, False): nn.Conv1d,
@@ -27,12 +28,13 @@ class Work:
     """A graph that passes change; the modules that they make are new ones.
 
     Attributes:
-        traced: the network, which nothing else holds.
+        traced: the network, which nothing else holds; it runs on the example once.
         rows: of its convolutions, by the node that computes each.
     """
 
-    def __init__(self, traced: fx.GraphModule) -> None:
+    def __init__(self, traced: fx.GraphModule, example: Inputs) -> None:
         self.traced = traced
+        _Shapes(traced).run(*(x.clone() for x in example))
         self.rows = {
             node: Row(_name(node))
             for node, operation in self.operations()
@@ -49,6 +51,11 @@ class Work:
     def read(self, node: object) -> Operation | None:
         """What a node does (see `read`); None for what is no node."""
         return read(self.traced, node) if isinstance(node, fx.Node) else None
+
+    def shape(self, node: fx.Node) -> tuple[int, ...]:
+        """Of what a node gives for the example."""
+        shape: tuple[int, ...] = node.meta[_SHAPE]
+        return shape
 
     def operations(self) -> Iterator[tuple[fx.Node, Operation | None]]:
         """Every node and what it does, while the graph changes too."""
@@ -76,6 +83,7 @@ class Work:
 
     def replace(self, old: fx.Node, new: fx.Node) -> None:
         """Read `new` instead of `old`, and drop what nothing reads any more."""
+        new.meta[_SHAPE] = self.shape(old)
         old.replace_all_uses_with(new, delete_user_cb=lambda user: user is not new)
         self.graph.eliminate_dead_code()
 
@@ -102,7 +110,19 @@ class Work:
         return free
 
 
+class _Shapes(fx.Interpreter):
+    """Runs a graph, and writes to each node the shape of what it gives."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        """What `n` gives."""
+        result = super().run_node(n)
+        if isinstance(result, Tensor):
+            n.meta[_SHAPE] = tuple(result.shape)
+        return result
+
+
 _NEW = "fused_"
+_SHAPE = "shape of the example"
 _READ = ("call_module", "get_attr")
 
 
