@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, fx
@@ -21,7 +21,8 @@ class HotPath:
         last: whose value is the result: the activation, or the convolution itself.
         convolution: with all of its weight.
         slope: of the activation where its input is negative; 1 is none.
-        skips: what is read at the result's resolution, in the order of the weight.
+        parts: all that is concatenated, in the order of the weight.
+        skips: those of the parts that are not up-sampled for it.
         own: the weight's columns for `skips`.
         low: what is up-sampled first, or None.
         up: how: "transpose", "nearest", "bilinear", "bilinear-aligned", or "none".
@@ -33,6 +34,7 @@ class HotPath:
     last: fx.Node
     convolution: Convolution
     slope: float
+    parts: tuple[fx.Node, ...]
     skips: tuple[fx.Node, ...]
     own: Tensor
     low: fx.Node | None = None
@@ -60,24 +62,27 @@ def match(work: Work) -> Iterator[HotPath]:
 def _path(work: Work, node: fx.Node, convolution: Convolution) -> HotPath:
     last, slope = _activation(work, node)
     parts = _parts(work, node, convolution)
+    plain = HotPath(
+        node, last, convolution, slope, parts, skips=parts, own=convolution.weight
+    )
     at = _raised(work, node, parts)
     if at is None:
-        return HotPath(node, last, convolution, slope, parts, convolution.weight)
+        return plain
     widths = [work.shape(part)[1] for part in parts]
     columns = list(torch.split(convolution.weight, widths, dim=1))
-    raised, of_up = parts[at], columns.pop(at)
-    skips = parts[:at] + parts[at + 1 :]
-    own = torch.cat([convolution.weight[:, :0], *columns], dim=1)
-    found = work.read(raised)
+    of_up, found = columns.pop(at), work.read(parts[at])
+    path = replace(
+        plain,
+        skips=parts[:at] + parts[at + 1 :],
+        own=torch.cat([convolution.weight[:, :0], *columns], dim=1),
+        of_up=of_up,
+    )
     if isinstance(found, Up):
-        return HotPath(
-            node, last, convolution, slope, skips, own, found.x, found.mode, of_up
-        )
+        return replace(path, low=found.x, up=found.mode)
     assert isinstance(found, Convolution)
-    return HotPath(
-        node, last, convolution, slope, skips, own, found.x, "transpose", of_up,
-        found.weight, found.bias,
-    )  # fmt: skip
+    return replace(
+        path, low=found.x, up="transpose", up_weight=found.weight, up_bias=found.bias
+    )
 
 
 def _activation(work: Work, node: fx.Node) -> tuple[fx.Node, float]:
