@@ -1,8 +1,8 @@
 """What all kernels share: tiles of pixels, products, and what follows the sum.
 
-Images are channels_last, so a pixel is one number, (n * H + y) * W + x, and its channels
-lie next to one another. A tile's corner is kept in 64 bits and the pixels in it are
-counted from there in 32: so no size of an image overflows.
+Images are channels_last, so a pixel is one number, (n * H + y) * W + x, and its
+channels lie next to one another. A tile's corner is kept in 64 bits and the pixels in
+it are counted from there in 32: so no size of an image overflows.
 """
 
 from __future__ import annotations
@@ -27,20 +27,13 @@ def dot_precision(image: Tensor) -> str:
     return "tf32" if allowed and on_nvidia else "ieee"
 
 
-def padded(channels: int) -> int:
-    """The channels of a block that holds `channels`: a power of 2, 16 at least."""
-    return max(16, triton.next_power_of_2(channels))
-
-
 @triton.jit
 def dot(a, b, total, PRECISION: tl.constexpr):
     """total + a @ b, in float32."""
-    if (
-        INTERPRETED
-    ):  # which would multiply the bits of bfloat16 as if they were integers
-        if a.dtype == tl.bfloat16:
-            a = a.to(tl.float32)
-            b = b.to(tl.float32)
+    # the interpreter would multiply the bits of bfloat16 as if they were integers
+    if INTERPRETED and a.dtype == tl.bfloat16:
+        a = a.to(tl.float32)
+        b = b.to(tl.float32)
     return tl.dot(a, b, total, input_precision=PRECISION)
 
 
@@ -113,7 +106,7 @@ def store_logits(
     image, first, pixel, inside, total, weight, bias, channel,
     CO: tl.constexpr, CLASSES: tl.constexpr,
 ):  # fmt: skip
-    """Writes the 1x1 convolution of [pixels, all CO channels] by `weight` [CLASSES, CO].
+    """Writes the 1x1 convolution of [pixels, CO channels] by `weight` [CLASSES, CO].
 
     It reads the sums before they are rounded to the image's dtype.
     """
