@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nestgen.errors import ModuleError, in_a_line
-from nestgen.fusion.choose import check_target, choose
+from nestgen.fusion.choose import check_kernel, check_target, choose
 from nestgen.fusion.compose import compose
 from nestgen.fusion.drop import drop
 from nestgen.fusion.fold import fold
@@ -43,6 +43,10 @@ def fuse(
     them, [N, C, H, W] or whatever it takes, and need not be large: the result takes
     other sizes as `module` does. Its `report` tells what was done to each convolution.
 
+    `target` is what will run it: "eager", "compile", "onnxruntime" or "openvino", each
+    of which has its own fastest form of the hot path on a CPU; or the name of a kernel,
+    "gather" or the like, for all that it can run.
+
     Raises `ModuleError` for a module in training mode, one that cannot be followed, and
     where the result rounds more than twice as badly as the module itself, against the
     module in float64.
@@ -64,6 +68,7 @@ def fuse(
         work = Work(followed.module, asked.example, target)
         for change in PASSES:
             change(work)
+        check_kernel(work)
         fused = Fused(work.finish(), given, followed.conditions).eval()
         error = _require_as_exact(fused, asked)
     fused.report = Report(
