@@ -1,0 +1,1 @@
+"""Networks made faster: folded, matched, planned, put to kernels."""
