@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .normed_conv_backward import output_gradient, part_gradients
-from .normed_conv_reference import convolve
-from .part import Part, check, common_size, wide
+from nestgen.kernels.layout import channels_last, empty_channels_last
+from nestgen.kernels.normed_conv_backward import output_gradient, part_gradients
+from nestgen.kernels.normed_conv_reference import convolve
+from nestgen.kernels.part import Part, check, common_size, wide
 
 
 def normed_conv(
@@ -36,7 +37,7 @@ def normed_conv(
     The result is y [N, Co, H, W], mean [Co] and var [Co], the latter two in float32 at
     least; without `statistics` they are empty. Sources and weights are of one floating
     dtype, or made so by autocast; scales and shifts are in float32 at least. y is
-    channels_last where a source or the weight is.
+    channels_last.
 
     It is one node for torch.compile and torch.export, and a second one backward. All
     results can be differentiated once, and what is saved for it are the arguments, y
@@ -183,8 +184,7 @@ def _forward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     parts = _parts(sources, norms, ups, normed, slopes, resamplings)
     with torch.autocast(weight.device.type, enabled=False):
-        y = convolve(parts, weight, bias)
-        y = y.contiguous(memory_format=_layout(*sources, weight))
+        y = channels_last(convolve(parts, weight, bias))
         if not statistics:
             return y, *_no_statistics(y)
         # in whose dtype the sums are kept
@@ -206,26 +206,17 @@ def _(
     statistics: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     parts = _parts(sources, norms, ups, normed, slopes, resamplings)
-    shape = (sources[0].shape[0], weight.shape[0], *common_size(parts))
-    y = weight.new_empty(shape).to(memory_format=_layout(*sources, weight))
+    channels = weight.shape[0]
+    y = empty_channels_last(weight, len(sources[0]), channels, *common_size(parts))
     if not statistics:
         return y, *_no_statistics(y)
-    mean = y.new_empty(shape[1], dtype=wide(y.dtype))
+    mean = y.new_empty(channels, dtype=wide(y.dtype))
     return y, mean, torch.empty_like(mean)
 
 
 def _no_statistics(y: Tensor) -> tuple[Tensor, Tensor]:
     none = y.new_empty(0, dtype=wide(y.dtype))
     return none, torch.empty_like(none)
-
-
-def _layout(*tensors: Tensor) -> torch.memory_format:
-    """channels_last where it is that of one of `tensors`, and plain."""
-    for x in tensors:
-        last = x.is_contiguous(memory_format=torch.channels_last)
-        if last and not x.is_contiguous():
-            return torch.channels_last
-    return torch.contiguous_format
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -294,12 +285,8 @@ def _backward(
         g_bias = g.sum((0, 2, 3)) if of_bias else g.new_empty(0)
         pairs = part_gradients(parts, weight, g, of_parts, of_weight=of_weight)
         gradients, columns = zip(*pairs, strict=True)
-        g_weight = torch.cat(columns, 1) if of_weight else g.new_empty(0)
-    shaped = [
-        replace(found, source=_as(found.source, part.source))
-        for found, part in zip(gradients, parts, strict=True)
-    ]
-    return *_flat(shaped)[:3], _as(g_weight, weight), g_bias
+        g_weight = torch.cat(columns, 1).contiguous() if of_weight else g.new_empty(0)
+    return *_flat([_laid_out(part) for part in gradients])[:3], g_weight, g_bias
 
 
 @_backward.register_fake
@@ -320,7 +307,9 @@ def _(
     parts = _parts(sources, norms, ups, normed, slopes, resamplings)
     *of_parts, of_weight, of_bias = asked
     gradients = [
-        part.map(_like if wanted else _none)
+        replace(part.map(_like), source=empty_channels_last(weight, *part.source.shape))
+        if wanted
+        else part.map(_none)
         for part, wanted in zip(parts, of_parts, strict=True)
     ]
     g_weight = _like(weight) if of_weight else _none(weight)
@@ -328,13 +317,15 @@ def _(
     return *_flat(gradients)[:3], g_weight, g_bias
 
 
-def _as(g: Tensor, x: Tensor) -> Tensor:
-    """`g` laid out in memory as `x` is."""
-    return g.contiguous(memory_format=_layout(x)) if g.numel() else g
+def _laid_out(part: Part) -> Part:
+    """The gradients of images channels_last, those of weights contiguous."""
+    there = part.source.numel() > 0
+    source = channels_last(part.source) if there else part.source
+    return replace(part.map(Tensor.contiguous), source=source)
 
 
 def _like(x: Tensor) -> Tensor:
-    return torch.empty_like(x, memory_format=_layout(x))
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
 def _none(x: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .normed_conv_reference import read, resample
-from .part import Part, common_size, wide
+from nestgen.kernels.activation import activation_backward
+from nestgen.kernels.normed_conv_reference import read, resample
+from nestgen.kernels.part import Part, common_size, wide
 
 _aten = torch.ops.aten
 
@@ -66,11 +67,7 @@ def part_gradients(
 
 def _read_backward(part: Part, x: Tensor, g_raised: Tensor) -> Part:
     found = _resample_backward(part, x, g_raised)
-    g_x = found.source
-    if part.slope == 0:
-        g_x = _aten.threshold_backward(g_x, x, 0)
-    elif part.slope != 1:
-        g_x = _aten.leaky_relu_backward(g_x, x, part.slope, True)
+    g_x = activation_backward(found.source, x, part.slope)
     if part.scale is None:
         return replace(found, source=g_x)
     zero, one = torch.zeros_like(part.scale), torch.ones_like(part.scale)

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .part import Part, common_size, wide
+from nestgen.kernels.activation import activation
+from nestgen.kernels.part import Part, common_size, wide
+from nestgen.kernels.upcat_conv_reference import raise2x
 
 
 def normed_conv_reference(
@@ -46,9 +48,7 @@ def read(part: Part) -> Tensor:
     x = part.source
     if part.scale is not None:
         x = scaled(x, part.scale, part.shift)
-    if part.slope == 1:
-        return x
-    return F.leaky_relu(x, part.slope) if part.slope else F.relu(x)
+    return activation(x, part.slope)
 
 
 def scaled(x: Tensor, scale: Tensor, shift: Tensor | None) -> Tensor:
@@ -63,10 +63,4 @@ def resample(x: Tensor, part: Part) -> Tensor:
         return x
     if part.resampling == "pool":
         return F.max_pool2d(x, 2)
-    if part.resampling == "nearest":
-        return F.interpolate(x, scale_factor=2, mode="nearest")
-    if part.resampling == "transpose":
-        assert part.up_weight is not None
-        return F.conv_transpose2d(x, part.up_weight, part.up_bias, stride=2)
-    aligned = part.resampling == "bilinear-aligned"
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=aligned)
+    return raise2x(x, part.resampling, part.up_weight, part.up_bias)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from nestgen.kernels.upcat_conv_reference import UPS
+
 Resampling = Literal[
-    "same", "pool", "nearest", "bilinear", "bilinear-aligned", "transpose"
+    "same", "pool", "transpose", "nearest", "bilinear", "bilinear-aligned"
 ]
-RESAMPLINGS: tuple[Resampling, ...] = (
-    "same", "pool", "nearest", "bilinear", "bilinear-aligned", "transpose"
-)  # fmt: skip
-UPS = RESAMPLINGS[2:]
+RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 
 
 @dataclass(frozen=True)
