@@ -49,6 +49,11 @@ class Call:
     head_bias: Tensor | None = None
 
     @property
+    def images(self) -> list[Tensor]:
+        """The skips, then `low` where there is one: each is [N, C, *, *]."""
+        return [*self.skips, *([] if self.low is None else [self.low])]
+
+    @property
     def size(self) -> tuple[int, int]:
         """H and W of the result."""
         if self.skips:

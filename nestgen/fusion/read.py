@@ -146,11 +146,11 @@ def _transposed(given: Arguments) -> Operation | None:
 
 
 def _norm(given: Arguments) -> Operation | None:
-    statistics = [given.get(name) for name in ("mean", "var")]
-    if not all(isinstance(x, Tensor) for x in statistics):
+    mean, var = given.get("mean"), given.get("var")
+    if not isinstance(mean, Tensor) or not isinstance(var, Tensor):
         return None
     return Norm(
-        given["x"], *statistics, given.get("weight"), given.get("bias"),
+        given["x"], mean, var, given.get("weight"), given.get("bias"),
         given.get("eps", 1e-5), given.get("training", False),
     )  # fmt: skip
 
@@ -160,7 +160,8 @@ def _first(given: Arguments) -> Operation | None:
     several, place = given["x"], given["place"]
     if not isinstance(several, fx.Node) or place != 0:
         return None
-    names = _FIRST_OF.get(several.target)
+    known: Any = several.target
+    names = _FIRST_OF.get(known)
     if names is None:
         return None
     bound = dict(zip(names, several.args, strict=False)) | several.kwargs
@@ -209,7 +210,9 @@ def _max_pool(given: Arguments) -> Operation | None:
     )  # fmt: skip
 
 
-def _pool(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Any:
+def _pool(
+    x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any
+) -> Operation | None:
     wanted = ((kernel, 2), (stride, 2), (padding, 0), (dilation, 1))
     fits = all(set(_several(value, 1)) == {wish} for value, wish in wanted)
     return Pool(x) if fits else None
@@ -272,7 +275,7 @@ _FUNCTIONS: dict[Any, _Known] = {
     F.dropout: (("x", "p", "training"), _dropout),
     **dict.fromkeys((F.pad, aten.pad.default), (("x", "sides"), _pad)),
 }  # fmt: skip
-_FIRST_OF = {
+_FIRST_OF: dict[Any, tuple[str, ...]] = {
     aten._native_batch_norm_legit_no_training.default: (
         "x", "weight", "bias", "mean", "var", "momentum", "eps",
     ),

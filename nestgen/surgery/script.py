@@ -70,8 +70,8 @@ def script(
         made=tuple(_made(followed.module)),
         lines=tuple(lines),
         outputs=tuple(zip(map(Text, names), outputs, strict=True)),
-        sides=tuple(_sides(followed.conditions)),
-        conditions=tuple(_SIDE.sub(r"\1_\2", text) for text in followed.conditions),
+        sides=tuple(sides_of(followed.conditions)),
+        conditions=tuple(map(on_sides, followed.conditions)),
         packages=tuple(
             name for name in ("math", "operator") if _uses(values, f"{name}.")
         ),
@@ -79,7 +79,21 @@ def script(
     )
 
 
-def _sides(conditions: Sequence[str]) -> Iterator[tuple[str, str, int]]:
+def on_sides(condition: str) -> str:
+    """A condition of torch's, with the names of sides that `sides_of` gives.
+
+    >>> on_sides("x.size()[2] != 1")
+    'x_2 != 1'
+    """
+    return _SIDE.sub(r"\1_\2", condition)
+
+
+def sides_of(conditions: Sequence[str]) -> Iterator[tuple[str, str, int]]:
+    """The names of the sides in conditions, and the input and the axis of each.
+
+    >>> list(sides_of(["x.size()[2] != 1"]))
+    [('x_2', 'x', 2)]
+    """
     found = {pair for text in conditions for pair in _SIDE.findall(text)}
     for name, axis in sorted(found):
         yield f"{name}_{axis}", name, int(axis)

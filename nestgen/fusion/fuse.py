@@ -1,0 +1,112 @@
+"""Fuse a network: follow what it does, let the passes change it, prove what is left."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from nestgen.errors import ModuleError, in_a_line
+from nestgen.fusion.drop import drop
+from nestgen.fusion.fold import fold
+from nestgen.fusion.fused import Fused
+from nestgen.fusion.report import Report
+from nestgen.fusion.work import Work
+from nestgen.surgery.cut_any import WAYS
+from nestgen.surgery.follow import Followed
+from nestgen.surgery.kept import Inputs, output_tensors, run
+from nestgen.surgery.whole import Whole, whole
+
+PASSES: tuple[Callable[[Work], None], ...] = (drop, fold)
+"""In this order."""
+
+
+def fuse(module: nn.Module, example: Tensor | Inputs) -> Fused:
+    """A network that computes the same with less: norms folded, the hot path in one.
+
+    `module` is in eval mode and stays as it is; `example` is an input, or a tuple of
+    them, [N, C, H, W] or whatever it takes, and need not be large: the result takes
+    other sizes as `module` does. Its `report` tells what was done to each convolution.
+
+    Raises `ModuleError` for a module in training mode, one that cannot be followed, and
+    where the result rounds more than twice as badly as the module itself, against the
+    module in float64.
+
+    >>> from nestgen.fusion.fuse import fuse
+    >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).eval()
+    >>> fast = fuse(net, torch.randn(1, 1, 8, 8))
+    >>> [(row.name, row.done) for row in fast.report.rows]
+    [('0', ['norm folded'])]
+    """
+    _require_eval(module)
+    inputs = (example,) if isinstance(example, Tensor) else example
+    with torch.no_grad():
+        given = run(module, inputs)
+        asked = whole(module, tuple(output_tensors(given)), inputs)
+        rejected: dict[str, str] = {}
+        followed = _followed(asked, rejected)
+        work = Work(followed.module, asked.example)
+        for change in PASSES:
+            change(work)
+        fused = Fused(work.finish(), given, followed.conditions).eval()
+        error = _require_as_exact(fused, asked)
+    fused.report = Report(
+        rows=work.report,
+        way=followed.way,
+        rejected=rejected,
+        error=error,
+        inputs=tuple(tuple(x[0].shape) for x in asked.tried),
+    )
+    return fused
+
+
+def _require_eval(module: nn.Module) -> None:
+    for name, inside in module.named_modules():
+        if inside.training:
+            where = f"{name or type(module).__name__}"
+            raise ModuleError(f"module: {where} is in training mode, call eval() first")
+
+
+def _followed(asked: Whole, rejected: dict[str, str]) -> Followed:
+    """What the first way found whose trace gives the bits of the whole."""
+    for way, follow in WAYS.items():
+        try:
+            followed = follow(asked.kept, asked.example)
+            by_name = dict(zip(asked.kept.names, asked.expected[0], strict=True))
+            asked.compare(Fused(followed.module, by_name, followed.conditions))
+        except Exception as error:  # what follows someone else's code may raise all
+            rejected[way] = in_a_line(error)
+        else:
+            return followed
+    why = "; ".join(f"{way}: {reason}" for way, reason in rejected.items())
+    raise ModuleError(f"{asked.kind} cannot be fused: {why}")
+
+
+def _require_as_exact(fused: Fused, asked: Whole) -> float:
+    """How badly `fused` rounds, as a share of how badly the whole does."""
+    exact = copy.deepcopy(asked.kept).double()
+    worst = 0.0
+    for inputs, theirs in zip(asked.tried, asked.expected, strict=True):
+        try:
+            found = output_tensors(fused(*inputs))
+        except ValueError:
+            continue  # of sizes that its trace does not know
+        doubled = tuple(x.double() if x.is_floating_point() else x for x in inputs)
+        for name, expected, other, ours in zip(
+            asked.kept.names, run(exact, doubled), theirs, found.values(), strict=True
+        ):
+            share = _error(ours, expected) / (_error(other, expected) or 1.0)
+            if not share <= 2:
+                raise ModuleError(
+                    f"output {name} rounds {share:.3g} times as badly once it is fused"
+                )
+            worst = max(worst, share)
+    return worst
+
+
+def _error(y: Tensor, expected: Tensor) -> float:
+    """Of an output, at least what rounding it once to its dtype may do."""
+    least = torch.finfo(y.dtype).eps * expected.norm() / 2
+    return float(torch.maximum((y.double() - expected).norm(), least))

@@ -1,0 +1,159 @@
+"""A traced network while it is being fused, and what was done to its convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from nestgen.fusion.operations import Convolution, Operation
+from nestgen.fusion.read import read
+from nestgen.fusion.report import Row
+from nestgen.surgery.kept import Inputs
+
+_CLASSES = {
+    (3, False): nn.Conv1d,
+    (4, False): nn.Conv2d,
+    (5, False): nn.Conv3d,
+    (3, True): nn.ConvTranspose1d,
+    (4, True): nn.ConvTranspose2d,
+    (5, True): nn.ConvTranspose3d,
+}
+"""By the axes of the weight, and whether it is transposed."""
+
+
+class Work:
+    """A graph that passes change; the modules that they make are new ones.
+
+    Attributes:
+        traced: the network, which nothing else holds; it runs on the example once.
+        rows: of its convolutions, by the node that computes each.
+    """
+
+    def __init__(self, traced: fx.GraphModule, example: Inputs) -> None:
+        self.traced = traced
+        _Shapes(traced).run(*(x.clone() for x in example))
+        self.rows = {
+            node: Row(_name(node))
+            for node, operation in self.operations()
+            if isinstance(operation, Convolution)
+        }
+        self.report = tuple(self.rows.values())
+        self._wished: dict[fx.Node, str] = {}
+
+    @property
+    def graph(self) -> fx.Graph:
+        """The nodes, in the order of their computation."""
+        return self.traced.graph
+
+    def read(self, node: object) -> Operation | None:
+        """What a node does (see `read`); None for what is no node."""
+        return read(self.traced, node) if isinstance(node, fx.Node) else None
+
+    def shape(self, node: fx.Node) -> tuple[int, ...]:
+        """Of what a node gives for the example."""
+        shape: tuple[int, ...] = node.meta[_SHAPE]
+        return shape
+
+    def operations(self) -> Iterator[tuple[fx.Node, Operation | None]]:
+        """Every node and what it does, while the graph changes too."""
+        for node in list(self.graph.nodes):
+            if not node._erased:
+                yield node, self.read(node)
+
+    def put(
+        self, module: nn.Module, name: str, inputs: tuple[fx.Node, ...], at: fx.Node
+    ) -> fx.Node:
+        """A call of a new module, before the node `at`; in the end it has the name."""
+        number = len(self._wished)
+        with self.graph.inserting_before(at):
+            node = self.graph.create_node("call_module", f"{_NEW}{number}", inputs)
+        self._wished[node] = name
+        self.traced.add_submodule(f"{_NEW}{number}", module)
+        return node
+
+    def call(
+        self, function: Any, inputs: tuple[Any, ...], at: fx.Node, **options: Any
+    ) -> fx.Node:
+        """A call of a function, before the node `at`."""
+        with self.graph.inserting_before(at):
+            return self.graph.call_function(function, inputs, options)
+
+    def replace(self, old: fx.Node, new: fx.Node) -> None:
+        """Read `new` instead of `old`, and drop what nothing reads any more."""
+        new.meta[_SHAPE] = self.shape(old)
+        old.replace_all_uses_with(new, delete_user_cb=lambda user: user is not new)
+        self.graph.eliminate_dead_code()
+
+    def finish(self) -> fx.GraphModule:
+        """The network, whose new modules have their names, or numbers behind them."""
+        self.traced.delete_all_unused_submodules()
+        for node, name in self._wished.items():
+            if not node._erased:
+                module = self.traced.get_submodule(str(node.target))
+                self.traced.delete_submodule(str(node.target))
+                node.target = self._free(name)
+                self.traced.add_submodule(node.target, module)
+        self.graph.lint()
+        self.traced.recompile()
+        return self.traced
+
+    def _free(self, name: str) -> str:
+        """`name`, or with a number behind it where nodes still read what has it."""
+        read = [str(node.target) for node in self.graph.nodes if node.op in _READ]
+        free, number = name, 1
+        while any(f"{path}.".startswith(f"{free}.") for path in read):
+            number += 1
+            free = f"{name}_{number}"
+        return free
+
+
+class _Shapes(fx.Interpreter):
+    """Runs a graph, and writes to each node the shape of what it gives."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        """What `n` gives."""
+        result = super().run_node(n)
+        if isinstance(result, Tensor):
+            n.meta[_SHAPE] = tuple(result.shape)
+        return result
+
+
+_NEW = "fused_"
+_SHAPE = "shape of the example"
+_READ = ("call_module", "get_attr")
+
+
+def _name(node: fx.Node) -> str:
+    """Of a convolution: the path of its module, or of what its weight is in."""
+    if node.op == "call_module":
+        return str(node.target)
+    weights = [x for x in node.all_input_nodes if x.op == "get_attr"]
+    return str(weights[0].target).rpartition(".")[0] if weights else node.name
+
+
+def convolution_module(
+    like: Convolution, weight: Tensor, bias: Tensor | None
+) -> nn.Module:
+    """A module of torch with these tensors, that computes as `like` does."""
+    out, inside = weight.shape[0], weight.shape[1] * like.groups
+    channels = (out, inside) if like.transposed else (inside, out)
+    options = {"output_padding": like.output_padding} if like.transposed else {}
+    with torch.device("meta"):
+        module: Any = _CLASSES[weight.ndim, like.transposed](
+            *channels,
+            like.kernel,
+            stride=like.stride,
+            padding=like.padding,
+            dilation=like.dilation,
+            groups=like.groups,
+            bias=bias is not None,
+            **options,
+        )
+    module.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    if bias is not None:
+        module.bias = nn.Parameter(bias.detach(), requires_grad=False)
+    made: nn.Module = module.eval()
+    return made
