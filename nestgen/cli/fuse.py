@@ -40,7 +40,7 @@ def command(
     as_json: bool,
     force: bool,
 ) -> None:
-    """Fold and compose what MODEL, a .pt or a .safetensors, computes; tell what was done.
+    """Fold and compose what MODEL, a .pt or a .safetensors, computes, and tell what.
 
     Batch norms become part of convolutions, and where --target runs it faster,
     up-sampling too. --module fuses a network that nestgen did not write. The result is

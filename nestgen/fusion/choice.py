@@ -28,8 +28,8 @@ class Choice:
         names = {
             "written": "as written",
             "phases": "up-sampling composed",
-            "nearest": "up-sampling read in place",
-            "raised": "one kernel for all inputs",
+            "nearest": "inputs and up-sampling read in place",
+            "raised": "inputs read in place",
         }
         by = "" if self.impl == "torch" else f", kernel {self.impl}"
         return names[self.form] + by

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from nestgen.errors import ModuleError, in_a_line
+from nestgen.fusion.choose import check_target, choose
 from nestgen.fusion.drop import drop
 from nestgen.fusion.fold import fold
 from nestgen.fusion.fused import Fused
+from nestgen.fusion.launch import launch
 from nestgen.fusion.report import Report
 from nestgen.fusion.work import Work
 from nestgen.surgery.cut_any import WAYS
@@ -19,11 +21,13 @@ from nestgen.surgery.follow import Followed
 from nestgen.surgery.kept import Inputs, output_tensors, run
 from nestgen.surgery.whole import Whole, whole
 
-PASSES: tuple[Callable[[Work], None], ...] = (drop, fold)
+PASSES: tuple[Callable[[Work], None], ...] = (drop, fold, choose, launch)
 """In this order."""
 
 
-def fuse(module: nn.Module, example: Tensor | Inputs) -> Fused:
+def fuse(
+    module: nn.Module, example: Tensor | Inputs, *, target: str = "eager"
+) -> Fused:
     """A network that computes the same with less: norms folded, the hot path in one.
 
     `module` is in eval mode and stays as it is; `example` is an input, or a tuple of
@@ -40,6 +44,7 @@ def fuse(module: nn.Module, example: Tensor | Inputs) -> Fused:
     >>> [(row.name, row.done) for row in fast.report.rows]
     [('0', ['norm folded'])]
     """
+    check_target(target)
     _require_eval(module)
     inputs = (example,) if isinstance(example, Tensor) else example
     with torch.no_grad():
@@ -47,7 +52,7 @@ def fuse(module: nn.Module, example: Tensor | Inputs) -> Fused:
         asked = whole(module, tuple(output_tensors(given)), inputs)
         rejected: dict[str, str] = {}
         followed = _followed(asked, rejected)
-        work = Work(followed.module, asked.example)
+        work = Work(followed.module, asked.example, target)
         for change in PASSES:
             change(work)
         fused = Fused(work.finish(), given, followed.conditions).eval()

@@ -24,16 +24,15 @@ class HotConv(nn.Module):
         slope: float,
         choice: Choice,
         outputs: tuple[Output, ...] = ("features",),
-        head: tuple[Tensor, Tensor | None] | None = None,
+        head: tuple[Tensor | None, Tensor | None] = (None, None),
     ) -> None:
         super().__init__()
-        weight, bias = head or (None, None)
         for name, tensor in (
             ("weight", lowered.weight),
             ("bias", lowered.bias),
             ("low_weight", lowered.low_weight),
-            ("head_weight", weight),
-            ("head_bias", bias),
+            ("head_weight", head[0]),
+            ("head_bias", head[1]),
         ):
             kept = None if tensor is None else tensor.detach().clone()
             self.register_buffer(name, kept)
@@ -42,12 +41,13 @@ class HotConv(nn.Module):
 
     def forward(self, *images: Tensor) -> list[Tensor]:
         """Images [N, C, H, W] of the call's outputs, channels_last."""
-        low, *skips = images if self.up != "none" else (None, *images)
+        packed = [channels_last(image) for image in images]
+        low = None if self.up == "none" else packed.pop(0)
         made: list[Tensor] = torch.ops.nestgen.fused_conv(
-            [channels_last(skip) for skip in skips],
+            packed,
             self.weight,
             self.bias,
-            None if low is None else channels_last(low),
+            low,
             self.low_weight,
             self.up,
             self.slope,

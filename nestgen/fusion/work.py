@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from nestgen.fusion.choice import Choice
 from nestgen.fusion.operations import Convolution, Operation
 from nestgen.fusion.read import read
 from nestgen.fusion.report import Row
@@ -29,11 +30,16 @@ class Work:
 
     Attributes:
         traced: the network, which nothing else holds; it runs on the example once.
+        target: what will run it.
         rows: of its convolutions, by the node that computes each.
+        report: the rows, in the order of the computation.
+        choices: how each hot path is computed, by the node of its convolution.
     """
 
-    def __init__(self, traced: fx.GraphModule, example: Inputs) -> None:
-        self.traced = traced
+    def __init__(
+        self, traced: fx.GraphModule, example: Inputs, target: str = "eager"
+    ) -> None:
+        self.traced, self.target = traced, target
         _Shapes(traced).run(*(x.clone() for x in example))
         self.rows = {
             node: Row(_name(node))
@@ -41,6 +47,7 @@ class Work:
             if isinstance(operation, Convolution)
         }
         self.report = tuple(self.rows.values())
+        self.choices: dict[fx.Node, Choice] = {}
         self._wished: dict[fx.Node, str] = {}
 
     @property
