@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 
 from nestgen.errors import ModuleError
-from nestgen.fusion.normed import NormedConv, NormVectors, Read, Reading
+from nestgen.fusion.normed import NormedConv, NormVectors, Own, Read, Reading
 from nestgen.fusion.operations import (
     Act,
     Concatenation,
@@ -22,7 +22,6 @@ from nestgen.fusion.operations import (
 )
 from nestgen.fusion.read import read
 from nestgen.fusion.report import Row
-from nestgen.surgery.script import value_at
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,11 @@ class Deferral:
     """Writes the graph of a network in training anew, one operation a convolution.
 
     `rows` tells of each convolution and each norm whether it is fused, and why not. The
-    layers and their tensors stay those of `traced`.
+    layers and their tensors stay those of `network`, of which `traced` is the trace.
     """
 
-    def __init__(self, traced: fx.GraphModule) -> None:
-        self.traced = traced
+    def __init__(self, network: nn.Module, traced: fx.GraphModule) -> None:
+        self.network, self.traced = network, traced
         self.rows: list[Row] = []
         self._graph = fx.Graph()
         self._root: dict[str, Any] = {}
@@ -127,12 +126,15 @@ class Deferral:
 
     def _copy(self, node: fx.Node) -> Deferred:
         """The node as it is, of tensors that are made for it."""
-        copied = self._graph.node_copy(node, self._there)
+        path = str(node.target)
+        if node.op == "get_attr":
+            owner, _, name = path.rpartition(".")
+            return Deferred(
+                self._call(node, Own(self.network.get_submodule(owner), name), ())
+            )
         if node.op == "call_module":
-            self._root[str(node.target)] = self.traced.get_submodule(str(node.target))
-        elif node.op == "get_attr":
-            self._root[str(node.target)] = value_at(self.traced, str(node.target))
-        return Deferred(copied)
+            self._root[path] = self.network.get_submodule(path)
+        return Deferred(self._graph.node_copy(node, self._there))
 
     def _there(self, node: fx.Node) -> fx.Node:
         """The tensor that `node` stood for, made once."""

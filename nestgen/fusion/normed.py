@@ -78,6 +78,18 @@ class Read(nn.Module):
         return resample(read(part), part)
 
 
+class Own(nn.Module):
+    """A tensor of the network itself, as it is when it is asked for."""
+
+    def __init__(self, owner: nn.Module, name: str) -> None:
+        super().__init__()
+        self.owner, self.name = owner, name
+
+    def forward(self) -> Any:
+        """The tensor."""
+        return getattr(self.owner, self.name)
+
+
 class NormVectors(nn.Module):
     """A batch norm as a scale and a shift, and its running statistics as torch's.
 

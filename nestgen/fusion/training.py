@@ -29,7 +29,7 @@ class FusedTraining(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        deferral = Deferral(_traced(network))
+        deferral = Deferral(network, _traced(network))
         # no module of this one, since all of its layers are the network's
         self._inside = (deferral.run(),)
         self.rows = tuple(deferral.rows)
@@ -70,7 +70,7 @@ def fuse_training(network: nn.Module, example: Tensor | Inputs) -> FusedTraining
             f"{type(network).__name__}: nothing of it can be fused for training, {why}"
         )
     inputs = (example,) if isinstance(example, Tensor) else example
-    _require_equal(network, inputs)
+    _require_equal(fused, inputs)
     return fused
 
 
@@ -92,9 +92,11 @@ def _has_hooks(module: nn.Module) -> bool:
     return any(getattr(module, kind) for kind in kinds)
 
 
-def _require_equal(network: nn.Module, inputs: Inputs) -> None:
-    whole = copy.deepcopy(network).double()
-    twin = FusedTraining(copy.deepcopy(network).double()).train()
+def _require_equal(fused: FusedTraining, inputs: Inputs) -> None:
+    twin: Any = copy.deepcopy(fused).double()
+    # dropout draws in the order of memory, which is then the same
+    twin = twin.to(memory_format=torch.channels_last)
+    whole = copy.deepcopy(twin.network)
     found = [_one_step(module, inputs) for module in (whole, twin)]
     for kind, (expected, ours) in {
         kind: [one[kind] for one in found] for kind in found[0]
@@ -107,7 +109,7 @@ def _require_equal(network: nn.Module, inputs: Inputs) -> None:
 
 def _one_step(module: nn.Module, inputs: Inputs) -> dict[str, dict[str, Tensor]]:
     """Outputs, gradients and buffers after one step, with the same draws."""
-    doubled = [x.double() if x.is_floating_point() else x for x in inputs]
+    doubled = [x.double().contiguous(memory_format=torch.channels_last) for x in inputs]
     network = module.network if isinstance(module, FusedTraining) else module
     assert isinstance(network, nn.Module)
     with torch.random.fork_rng(devices=[]):
