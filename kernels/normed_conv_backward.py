@@ -107,10 +107,12 @@ def _pool_backward(x: Tensor, g: Tensor) -> Tensor:
         for row in range(2)
         for column in range(2)
     ]
-    first = torch.stack([x[..., rows, columns] for rows, columns in corners]).argmax(0)
-    g_x = torch.zeros_like(x)
-    for number, (rows, columns) in enumerate(corners):
-        g_x[..., rows, columns] = torch.where(first == number, g, 0)
+    largest, g_x = F.max_pool2d(x, 2), torch.zeros_like(x)
+    given = torch.zeros_like(largest, dtype=torch.bool)
+    for rows, columns in corners:
+        taken = (x[..., rows, columns] == largest).logical_and_(~given)
+        given |= taken
+        g_x[..., rows, columns] = torch.where(taken, g, 0)
     return g_x
 
 
