@@ -9,7 +9,20 @@ from nestgen.fusion.match import HotPath, match
 from nestgen.fusion.work import Work
 from nestgen.kernels.fused_conv import IMPLEMENTATIONS
 
-RUNTIMES = ("eager", "compile", "onnxruntime", "openvino")
+_TORCH = {"transpose": "composed", "nearest": "composed", "bilinear": "composed"}
+RUNTIMES = {
+    "eager": _TORCH,
+    "compile": _TORCH,
+    "onnxruntime": {
+        "transpose": "split",
+        "nearest": "composed",
+        "bilinear": "split",
+        "bilinear-aligned": "split",
+    },
+    "openvino": _TORCH,
+}
+"""The form that runs fastest by each way up, of images on a CPU, as measured by
+benchmarks/fused_cpu.py; as it is written for others."""
 KERNELS = tuple(name for name in IMPLEMENTATIONS if name != "reference")
 
 
@@ -27,7 +40,8 @@ def choose(work: Work) -> None:
 
 
 def _choice(work: Work, path: HotPath) -> Choice:
+    if len(work.shape(path.node)) != 4:
+        return Choice()
     if work.target in KERNELS:
-        images = len(work.shape(path.node)) == 4
-        return Choice(forms(path)[0], work.target) if images else Choice()
-    return Choice()
+        return Choice(forms(path)[0], work.target)
+    return Choice(RUNTIMES[work.target].get(path.up, "written"))

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from nestgen.errors import ModuleError, in_a_line
 from nestgen.fusion.choose import check_target, choose
+from nestgen.fusion.compose import compose
 from nestgen.fusion.drop import drop
 from nestgen.fusion.fold import fold
 from nestgen.fusion.fused import Fused
 from nestgen.fusion.launch import launch
+from nestgen.fusion.lay_out import lay_out
 from nestgen.fusion.report import Report
 from nestgen.fusion.work import Work
 from nestgen.surgery.cut_any import WAYS
@@ -21,7 +23,14 @@ from nestgen.surgery.follow import Followed
 from nestgen.surgery.kept import Inputs, output_tensors, run
 from nestgen.surgery.whole import Whole, whole
 
-PASSES: tuple[Callable[[Work], None], ...] = (drop, fold, choose, launch)
+PASSES: tuple[Callable[[Work], None], ...] = (
+    drop,
+    fold,
+    choose,
+    compose,
+    launch,
+    lay_out,
+)
 """In this order."""
 
 
