@@ -33,8 +33,8 @@ class Call:
             first, the inner and the last columns; or None.
         slope: of act where its input is negative: 0 is ReLU, 1 no activation.
         outputs: what is returned, in this order: "features" is y [N, Co, H, W],
-            "pooled" its 2x2 maxima [N, Co, H // 2, W // 2], "logits" the 1x1
-            convolution of it by `head_weight` [K, Co, 1, 1] and `head_bias` [K], if any.
+            "pooled" its 2x2 maxima [N, Co, H // 2, W // 2], "logits" its 1x1
+            convolution by `head_weight` [K, Co, 1, 1] and `head_bias` [K], if any.
     """
 
     skips: Sequence[Tensor]
@@ -47,6 +47,11 @@ class Call:
     outputs: Sequence[Output] = ("features",)
     head_weight: Tensor | None = None
     head_bias: Tensor | None = None
+
+    @property
+    def images(self) -> list[Tensor]:
+        """The skips, then `low` where there is one: each is [N, C, *, *]."""
+        return [*self.skips, *([] if self.low is None else [self.low])]
 
     @property
     def size(self) -> tuple[int, int]:

@@ -1,0 +1,237 @@
+"""The portable kernel: each tap of each input is read where it lies, for any call.
+
+A program computes a tile of pixels by a block of output channels. It goes through the
+inputs, whose number is known when it is compiled, and for each through the taps and the
+blocks of input channels in one loop, which the compiler makes a pipeline.
+
+Where the result is a transposed convolution or is pooled, a tile is one of windows of
+2x2 pixels, and each window's pixels are computed in four turns: then all pixels of a
+turn have the same taps, and the maxima are those of the turns.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from .call import Call
+from .configurations import Configuration, gather_configurations
+from .images import new_outputs
+from .packing import pack_phases, pack_weight
+from .tiles import (
+    activated,
+    biased,
+    dot,
+    dot_precision,
+    first_pixel,
+    larger,
+    store_logits,
+    store_pixels,
+    tile_corner,
+)
+
+WIDEST_HEAD = 256
+"""The channels of a pixel that one program can hold, to multiply them by a head."""
+
+
+def why_not(call: Call) -> str | None:
+    """Why the kernel cannot run `call`, or None where it can."""
+    channels = call.weight.shape[0]
+    if "logits" in call.outputs and channels > WIDEST_HEAD:
+        return f"logits of {channels} channels, {WIDEST_HEAD} at most"
+    return None
+
+
+def run(call: Call, configuration: Configuration | None = None) -> list[Tensor]:
+    """What `call` asks for; by the first shipped configuration where none is given."""
+    one = configuration or gather_configurations(call)[0]
+    outputs = new_outputs(call)
+    channels, (height, width) = call.weight.shape[0], call.size
+    windows = call.up == "phases" or "pooled" in outputs
+    tiles = (
+        call.images[0].shape[0]
+        * triton.cdiv(height, one.block_h * (1 + windows))
+        * triton.cdiv(width, one.block_w * (1 + windows))
+    )
+    turns = 4 if windows and "pooled" not in outputs else 1
+    programs = tiles * turns * triton.cdiv(channels, one.block_co)
+    if programs == 0:
+        return list(outputs.values())
+    groups = [
+        (size, list(same))
+        for size, same in groupby(call.skips, lambda skip: skip.shape[1])
+    ]
+    pack_low = pack_phases if call.up == "phases" else pack_weight
+    with torch.cuda.device_of(call.weight):
+        gather_kernel[(programs,)](
+            tuple(tuple(same) for _, same in groups),
+            pack_weight(call.weight),
+            call.low,
+            None if call.low_weight is None else pack_low(call.low_weight),
+            None if call.bias is None else call.bias.contiguous(),
+            None if call.head_weight is None else call.head_weight.contiguous(),
+            call.head_bias,
+            outputs.get("features"),
+            outputs.get("pooled"),
+            outputs.get("logits"),
+            height,
+            width,
+            WIDTHS=tuple(width for width, _ in groups),
+            COLUMNS=call.weight.shape[1],
+            LOW=0 if call.low is None else call.low.shape[1],
+            CO=channels,
+            CLASSES=0 if call.head_weight is None else call.head_weight.shape[0],
+            UP=call.up,
+            BORDERS=call.bias is not None and call.bias.ndim == 3,
+            SLOPE=call.slope,
+            BLOCK_H=one.block_h,
+            BLOCK_W=one.block_w,
+            BLOCK_CO=one.block_co,
+            BLOCK_CI=one.block_ci,
+            CACHE=one.cache,
+            PRECISION=dot_precision(call.weight),
+            num_warps=one.warps,
+            num_stages=one.stages,
+            enable_fp_fusion=True,
+        )
+    return list(outputs.values())
+
+
+@triton.jit(do_not_specialize=["height", "width"])
+def gather_kernel(
+    skips, weight, low, low_weight, bias, head_weight, head_bias,
+    features, pooled, logits, height, width,
+    WIDTHS: tl.constexpr, COLUMNS: tl.constexpr, LOW: tl.constexpr, CO: tl.constexpr,
+    CLASSES: tl.constexpr, UP: tl.constexpr, BORDERS: tl.constexpr, SLOPE: tl.constexpr,
+    BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK_CO: tl.constexpr,
+    BLOCK_CI: tl.constexpr, CACHE: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """See `Call`; WIDTHS are the skips' channels, COLUMNS their sum, LOW those of low.
+
+    Weights lie in memory as `packing` has them, biases and the head as they are written.
+    """
+    PIXELS: tl.constexpr = BLOCK_H * BLOCK_W
+    BLOCKS: tl.constexpr = (CO + BLOCK_CO - 1) // BLOCK_CO
+    SIDE: tl.constexpr = 2 if UP == "phases" or pooled is not None else 1
+    TURNS: tl.constexpr = 4 if pooled is not None else 1
+    program = tl.program_id(0)
+    channel = (program % BLOCKS) * BLOCK_CO + tl.arange(0, BLOCK_CO)
+    tile = program // BLOCKS
+    part = 0
+    if SIDE == 2 and TURNS == 1:
+        part = tile % 4
+        tile = tile // 4
+    down = tl.cdiv(height, SIDE)
+    across = tl.cdiv(width, SIDE)
+    n, row, column = tile_corner(tile, down, across, BLOCK_H, BLOCK_W)
+    place = tl.arange(0, PIXELS)
+    rows = row + place // BLOCK_W
+    columns = column + place % BLOCK_W
+    y0 = SIDE * row
+    x0 = SIDE * column
+    first = first_pixel(n, y0, x0, height, width)
+    most = tl.full((PIXELS, BLOCK_CO), float("-inf"), tl.float32)
+    for turn in range(TURNS):
+        p = (part + turn) // 2
+        q = (part + turn) % 2
+        y = SIDE * rows + p
+        x = SIDE * columns + q
+        total = tl.zeros((PIXELS, BLOCK_CO), tl.float32)
+        taken = weight
+        for group in tl.static_range(len(WIDTHS)):
+            total = _add_taps(
+                total, skips[group], taken, n, y0, x0, y, x, p, q, height, width,
+                channel, WIDTHS[group], COLUMNS, CO, "none", BLOCK_CI, CACHE, PRECISION,
+            )  # fmt: skip
+            taken += WIDTHS[group] * len(skips[group])
+        if low is not None:
+            total = _add_taps(
+                total, (low,), low_weight, n, y0, x0, y, x, p, q, height, width,
+                channel, LOW, LOW, CO, UP, BLOCK_CI, CACHE, PRECISION,
+            )  # fmt: skip
+        total = biased(total, bias, y, x, height, width, channel, CO, BORDERS)
+        total = activated(total, SLOPE)
+        inside = (y < height) & (x < width)
+        pixel = (y - y0) * width + x - x0
+        if features is not None:
+            store_pixels(features, first, pixel, inside, total, channel, CO)
+        if logits is not None:
+            store_logits(
+                logits, first, pixel, inside, total, head_weight, head_bias, channel,
+                CO, CLASSES,
+            )  # fmt: skip
+        if pooled is not None:
+            most = larger(most, total)
+    if pooled is not None:
+        # an odd last row or column is in no window
+        inside = (rows < height // 2) & (columns < width // 2)
+        first = first_pixel(n, row, column, height // 2, width // 2)
+        pixel = (rows - row) * (width // 2) + columns - column
+        store_pixels(pooled, first, pixel, inside, most, channel, CO)
+
+
+@triton.jit
+def _add_taps(
+    total, images, weight, n, y0, x0, y, x, p, q, height, width, channel,
+    C: tl.constexpr, COLUMNS: tl.constexpr, CO: tl.constexpr, UP: tl.constexpr,
+    BLOCK_CI: tl.constexpr, CACHE: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """total plus what an image of C channels adds to the pixels (y, x).
+
+    It is of half the resolution unless UP is "none". All pixels are (p, q) of their
+    windows where UP is "phases"; (y0, x0) is near them, and even where UP is not "none".
+    A row of `weight` is of the taps by COLUMNS input channels.
+    """
+    TAPS: tl.constexpr = 4 if UP == "phases" else 9
+    PLACES: tl.constexpr = 16 if UP == "phases" else 9
+    STEPS: tl.constexpr = (C + BLOCK_CI - 1) // BLOCK_CI
+    down = height
+    across = width
+    if UP != "none":
+        down = (height + 1) // 2
+        across = (width + 1) // 2
+        y0 = y0 // 2
+        x0 = x0 // 2
+    near = first_pixel(n, y0, x0, down, across) * C
+    ours = weight + channel[None, :] * (PLACES * COLUMNS)
+    known = (channel < CO)[None, :]
+    for step in range(len(images) * TAPS * STEPS):
+        index = step // (TAPS * STEPS)
+        tap = (step // STEPS) % TAPS
+        c = (step % STEPS) * BLOCK_CI + tl.arange(0, BLOCK_CI)
+        image = images[0]
+        for later in tl.static_range(1, len(images)):
+            image = tl.where(index >= later, images[later], image)
+        if UP == "phases":
+            # pixel 2i - 1 + k of the result is reached from i by place k
+            i = y // 2 + p - 1 + tap // 2
+            j = x // 2 + q - 1 + tap % 2
+            inside = (i >= 0) & (i < down) & (j >= 0) & (j < across)
+            at = (3 - p - 2 * (tap // 2)) * 4 + 3 - q - 2 * (tap % 2)
+        else:
+            i = y + tap // 3 - 1
+            j = x + tap % 3 - 1
+            # of the doubled pixels, whatever of them is cropped
+            inside = (i >= 0) & (i < height) & (j >= 0) & (j < width)
+            at = tap
+            if UP == "nearest":
+                i = i >> 1
+                j = j >> 1
+        pixel = (i - y0) * across + j - x0
+        a = tl.load(
+            image + near + pixel[:, None] * C + c[None, :],
+            mask=inside[:, None] & (c < C)[None, :],
+            other=0.0,
+            cache_modifier=CACHE,
+        )
+        b = tl.load(
+            ours + at * COLUMNS + index * C + c[:, None],
+            mask=known & (c < C)[:, None],
+            other=0.0,
+        )
+        total = dot(a, b, total, PRECISION)
+    return total
