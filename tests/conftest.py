@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# kernels run in Python; read when triton is imported, as torchvision does
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
 from pathlib import Path
 from typing import Any
 

@@ -19,66 +19,58 @@ from torch import Tensor
 from triton.runtime import interpreter
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-Elements = list[NDArray[np.int64]]
+Addresses = list[NDArray[np.int64]]
 
 
 @dataclass
 class Counts:
-    """What the launches did with the tensors that they were given, by argument.
+    """What a launch did with the tensors that it was given, by argument.
 
-    A tensor in a tuple is called `name[index]`.
+    The tensors of a tuple are one argument.
 
     Attributes:
-        loads: the elements that were loaded, and not masked, in the order of memory.
-        stores: those that were stored.
+        loads: the addresses of the elements that were loaded, and not masked.
+        stores: those of the elements that were stored.
         products: multiply-adds of `tl.dot`, of zeros too.
-        launches: how many kernels ran.
     """
 
-    loads: dict[str, Elements] = field(default_factory=dict)
-    stores: dict[str, Elements] = field(default_factory=dict)
+    loads: dict[str, Addresses] = field(default_factory=dict)
+    stores: dict[str, Addresses] = field(default_factory=dict)
     products: int = 0
-    launches: int = 0
 
-    def loaded(self, name: str) -> int:
+    @property
+    def loaded(self) -> dict[str, int]:
         """How many elements were loaded, each as often as it was."""
-        return _total(self.loads[name])
+        return {name: _total(parts) for name, parts in self.loads.items()}
 
-    def read(self, name: str) -> int:
+    @property
+    def read(self) -> dict[str, int]:
         """How many different ones."""
-        return _different(self.loads[name])
+        return {name: _different(parts) for name, parts in self.loads.items()}
 
-    def stored(self, name: str) -> int:
+    @property
+    def stored(self) -> dict[str, int]:
         """How many elements were stored, each as often as it was."""
-        return _total(self.stores[name])
+        return {name: _total(parts) for name, parts in self.stores.items()}
 
-    def written(self, name: str) -> int:
+    @property
+    def written(self) -> dict[str, int]:
         """How many different ones."""
-        return _different(self.stores[name])
-
-    @property
-    def all_read(self) -> int:
-        """How many different elements were loaded, of all tensors."""
-        return sum(map(self.read, self.loads))
-
-    @property
-    def all_written(self) -> int:
-        """How many different elements were stored, of all tensors."""
-        return sum(map(self.written, self.stores))
+        return {name: _different(parts) for name, parts in self.stores.items()}
 
 
 @contextmanager
 def counted() -> Iterator[Counts]:
     """Counts what is launched meanwhile, with tensors that lie on the CPU.
 
-    Raises `IndexError` from a kernel that loads or stores outside of its tensors.
+    A kernel that loads or stores outside of its tensors ends in Triton's
+    `InterpreterError`, which tells of an `IndexError`.
     """
     counts, spans = Counts(), list[_Span]()
 
     def launch(executor: Any, *args: Any, **kwargs: Any) -> None:
         named = _named(executor, args, kwargs)
         spans[:] = [span for name, value in named.items() for span in _of(name, value)]
-        counts.launches += 1
         whole["launch"](executor, *args, **kwargs)
 
     def load(builder: Any, ptrs: Any, mask: Any, *args: Any, **kwargs: Any) -> Any:
@@ -113,7 +105,6 @@ class _Span:
     name: str
     start: int
     end: int
-    itemsize: int
 
 
 def _named(
@@ -126,36 +117,32 @@ def _named(
 
 def _of(name: str, value: Any) -> Iterator[_Span]:
     if isinstance(value, tuple):
-        for index, one in enumerate(value):
-            yield from _of(f"{name}[{index}]", one)
+        for one in value:
+            yield from _of(name, one)
     elif isinstance(value, TensorDescriptor):
         yield from _of(name, value.base)
     elif isinstance(value, Tensor) and value.numel():
         steps = zip(value.shape, value.stride(), strict=True)
         last = sum((size - 1) * stride for size, stride in steps)
         start = value.data_ptr()
-        end = start + (last + 1) * value.itemsize
-        yield _Span(name, start, end, value.itemsize)
+        yield _Span(name, start, start + (last + 1) * value.itemsize)
 
 
-def _note(
-    into: dict[str, Elements], spans: list[_Span], ptrs: Any, mask: Any
-) -> None:
+def _note(into: dict[str, Addresses], spans: list[_Span], ptrs: Any, mask: Any) -> None:
     addresses, there = np.broadcast_arrays(ptrs.data, mask.data)
     left = addresses[there.astype(bool)].astype(np.int64)
     for span in spans:
         inside = (span.start <= left) & (left < span.end)
         if inside.any():
-            elements = (left[inside] - span.start) // span.itemsize
-            into.setdefault(span.name, []).append(elements)
+            into.setdefault(span.name, []).append(left[inside])
             left = left[~inside]
     if left.size:
         raise IndexError(f"{left.size} elements outside of all tensors")
 
 
-def _total(parts: Elements) -> int:
+def _total(parts: Addresses) -> int:
     return sum(part.size for part in parts)
 
 
-def _different(parts: Elements) -> int:
+def _different(parts: Addresses) -> int:
     return int(np.unique(np.concatenate(parts)).size)
