@@ -33,7 +33,7 @@ from nestgen.cli.options import Amount, Size, make_spec, spec_options
 from nestgen.cli.tables import show_table
 from nestgen.errors import NestgenError, SpecError
 from nestgen.files import write_whole
-from nestgen.kernels.traffic import GATHER, PHASE, Block, Traffic, rows
+from nestgen.kernels.traffic import GATHER, PHASE, Block, Traffic, floor, rows
 
 ITEMSIZE = {"bfloat16": 2, "float16": 2, "tf32": 4, "float32": 4}
 """Bytes of a number, by dtype; tf32 is float32 with rounded factors."""
@@ -174,12 +174,13 @@ class Kernel:
 
     def floor(self, device: Device, dtype: str) -> float:
         """The least seconds."""
-        return max(self.moved / device.bandwidth, self.flops / device.peak[dtype])
+        return floor(self.moved, self.flops, device.bandwidth, device.peak[dtype])
 
     def estimate(self, device: Device, dtype: str) -> float:
         """Seconds, if nothing but memory, cache and matrix units takes time."""
-        product = self.flops / (device.peak[dtype] * device.share(self.channels))
-        return max(self.moved / device.bandwidth, product, self.loaded / device.l2)
+        peak = device.peak[dtype] * device.share(self.channels)
+        outside = floor(self.moved, self.flops, device.bandwidth, peak)
+        return max(outside, self.loaded / device.l2)
 
 
 @dataclass(frozen=True)

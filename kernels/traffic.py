@@ -55,6 +55,18 @@ GATHER = Block(1, 1)
 PHASE = Block(2, 2)
 
 
+def floor(moved: int, flops: int, bandwidth: float, peak: float) -> float:
+    """The least seconds of a launch (Williams et al., 2009, Roofline).
+
+    `moved` bytes cross the bus of the memory at `bandwidth` bytes a second, and `flops`
+    are computed at `peak` a second, at once.
+
+    >>> floor(6, 8, bandwidth=2.0, peak=4.0)
+    3.0
+    """
+    return max(moved / bandwidth, flops / peak)
+
+
 def rows(count: int) -> Block:
     """The block of the kernel that makes `count` rows of the result at once."""
     return Block(count, 1)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-
-# kernels run in Python; read when triton is imported, as torchvision does
-os.environ.setdefault("TRITON_INTERPRET", "1")
-
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +11,9 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+
+# kernels run in Python on the CPU; settled when triton is imported, by torch too
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # time says nothing about a machine that others use too
 settings.register_profile("nestgen", deadline=None, derandomize=True)

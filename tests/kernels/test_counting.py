@@ -1,5 +1,8 @@
 """What is counted of kernels is what one can count by hand."""
 
+# Triton's language has no types
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
+
 from __future__ import annotations
 
 from typing import Any
@@ -59,7 +62,7 @@ def test_descriptors_and_products() -> None:
     a, b, c = (torch.ones(16, 16) for _ in range(3))
     with counted() as counts:
         product[(1,)](a, b, c, SIDE=16)
-    assert c.unique().tolist() == [16.0]
+    assert c.tolist() == [[16.0] * 16] * 16
     assert counts.loaded == {"a": 2 * 256, "b": 2 * 256}
     assert counts.read == {"a": 256, "b": 256}
     assert (counts.stored, counts.written) == ({"c": 2 * 256}, {"c": 256})
