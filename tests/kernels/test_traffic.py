@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import cache
 
 import pytest
 import torch
@@ -154,10 +155,10 @@ def loads(case: Case, needs: Needs, shrunk: int = 1) -> int:
     return case.batch * case.again * height * width
 
 
-@pytest.fixture(scope="module")
-def launches() -> dict[str, Counts]:
-    """What each case's launch does, run once."""
-    return {name: case.run() for name, case in CASES.items()}
+@cache
+def launched(name: str) -> Counts:
+    """What a case's launch does; it runs once."""
+    return CASES[name].run()
 
 
 @EACH
@@ -179,16 +180,14 @@ def numbers(call: Call) -> dict[str, int]:
 
 
 @EACH
-def test_every_input_is_read_and_nothing_else(
-    name: str, launches: dict[str, Counts]
-) -> None:
+def test_every_input_is_read_and_nothing_else(name: str) -> None:
     call = CASES[name].call()
-    assert launches[name].read == numbers(call)
-    assert sum(launches[name].read.values()) == Traffic.of(call).read
+    assert launched(name).read == numbers(call)
+    assert sum(launched(name).read.values()) == Traffic.of(call).read
 
 
 @EACH
-def test_every_output_is_written_once(name: str, launches: dict[str, Counts]) -> None:
+def test_every_output_is_written_once(name: str) -> None:
     case = CASES[name]
     height, width = case.size
     pixels = {
@@ -197,15 +196,13 @@ def test_every_output_is_written_once(name: str, launches: dict[str, Counts]) ->
         "logits": 2 * height * width,
     }
     wanted = {word: case.batch * pixels[word] for word in case.outputs}
-    assert launches[name].stored == launches[name].written == wanted
+    assert launched(name).stored == launched(name).written == wanted
     assert sum(wanted.values()) == Traffic.of(case.call()).written
 
 
 @EACH
-def test_images_are_loaded_as_often_as_is_said(
-    name: str, launches: dict[str, Counts]
-) -> None:
-    case, loaded = CASES[name], launches[name].loaded
+def test_images_are_loaded_as_often_as_is_said(name: str) -> None:
+    case, loaded = CASES[name], launched(name).loaded
     assert loaded.get("skips", 0) == sum(case.widths) * loads(case, near)
     if case.up == "nearest":  # its doubled pixels are loaded one by one
         assert loaded["low"] == case.low * loads(case, near)
@@ -214,9 +211,7 @@ def test_images_are_loaded_as_often_as_is_said(
 
 
 @EACH
-def test_products_are_those_of_whole_tiles(
-    name: str, launches: dict[str, Counts]
-) -> None:
+def test_products_are_those_of_whole_tiles(name: str) -> None:
     """Channels are padded to 16, those of the result to a program's; no head's."""
     case = CASES[name]
     height, width = case.covered
@@ -229,7 +224,7 @@ def test_products_are_those_of_whole_tiles(
         channels=case.again * case.side,
         classes=0,
     )
-    assert 2 * launches[name].products == padded.flops
+    assert 2 * launched(name).products == padded.flops
 
 
 @pytest.mark.parametrize("block", [GATHER, PHASE, rows(2), rows(4)])
@@ -245,9 +240,9 @@ def test_loads_are_the_rounded_ones_but_for_the_borders(block: Block) -> None:
     assert block.low_loads("none") == 0
 
 
-def test_cases_that_fit_have_no_padding(launches: dict[str, Counts]) -> None:
+def test_cases_that_fit_have_no_padding() -> None:
     call = FITTING.call()
-    traffic, counts = Traffic.of(call), launches["gather, fitting"]
+    traffic, counts = Traffic.of(call), launched("gather, fitting")
     assert 2 * counts.products == traffic.flops
     borders = (3 * 8 - 2) * (3 * 16 - 2) / (9 * 8 * 16)
     images = traffic.loaded(GATHER) - traffic.pixels * traffic.weights / 256
