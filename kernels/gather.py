@@ -11,6 +11,8 @@ turn have the same taps, and the maxima are those of the turns.
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import torch
 import triton
 import triton.language as tl
@@ -59,10 +61,14 @@ def run(call: Call, configuration: Configuration | None = None) -> list[Tensor]:
     programs = tiles * turns * triton.cdiv(channels, one.block_co)
     if programs == 0:
         return list(outputs.values())
+    groups = [
+        (size, list(same))
+        for size, same in groupby(call.skips, lambda skip: skip.shape[1])
+    ]
     pack_low = pack_phases if call.up == "phases" else pack_weight
     with torch.cuda.device_of(call.weight):
         gather_kernel[(programs,)](
-            tuple(call.skips),
+            tuple(tuple(same) for _, same in groups),
             pack_weight(call.weight),
             call.low,
             None if call.low_weight is None else pack_low(call.low_weight),
@@ -74,7 +80,7 @@ def run(call: Call, configuration: Configuration | None = None) -> list[Tensor]:
             outputs.get("logits"),
             height,
             width,
-            WIDTHS=tuple(skip.shape[1] for skip in call.skips),
+            WIDTHS=tuple(width for width, _ in groups),
             COLUMNS=call.weight.shape[1],
             LOW=0 if call.low is None else call.low.shape[1],
             CO=channels,
@@ -136,15 +142,15 @@ def gather_kernel(
         x = SIDE * columns + q
         total = tl.zeros((PIXELS, BLOCK_CO), tl.float32)
         taken = weight
-        for index in tl.static_range(len(WIDTHS)):
+        for group in tl.static_range(len(WIDTHS)):
             total = _add_taps(
-                total, skips[index], taken, n, y0, x0, y, x, p, q, height, width,
-                channel, WIDTHS[index], COLUMNS, CO, "none", BLOCK_CI, CACHE, PRECISION,
+                total, skips[group], taken, n, y0, x0, y, x, p, q, height, width,
+                channel, WIDTHS[group], COLUMNS, CO, "none", BLOCK_CI, CACHE, PRECISION,
             )  # fmt: skip
-            taken += WIDTHS[index]
+            taken += WIDTHS[group] * len(skips[group])
         if low is not None:
             total = _add_taps(
-                total, low, low_weight, n, y0, x0, y, x, p, q, height, width,
+                total, (low,), low_weight, n, y0, x0, y, x, p, q, height, width,
                 channel, LOW, LOW, CO, UP, BLOCK_CI, CACHE, PRECISION,
             )  # fmt: skip
         total = biased(total, bias, y, x, height, width, channel, CO, BORDERS)
@@ -170,7 +176,7 @@ def gather_kernel(
 
 @triton.jit
 def _add_taps(
-    total, image, weight, n, y0, x0, y, x, p, q, height, width, channel,
+    total, images, weight, n, y0, x0, y, x, p, q, height, width, channel,
     C: tl.constexpr, COLUMNS: tl.constexpr, CO: tl.constexpr, UP: tl.constexpr,
     BLOCK_CI: tl.constexpr, CACHE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -190,12 +196,16 @@ def _add_taps(
         across = (width + 1) // 2
         y0 = y0 // 2
         x0 = x0 // 2
-    near = image + first_pixel(n, y0, x0, down, across) * C
+    near = first_pixel(n, y0, x0, down, across) * C
     ours = weight + channel[None, :] * (PLACES * COLUMNS)
     known = (channel < CO)[None, :]
-    for step in range(TAPS * STEPS):
-        tap = step // STEPS
+    for step in range(len(images) * TAPS * STEPS):
+        index = step // (TAPS * STEPS)
+        tap = (step // STEPS) % TAPS
         c = (step % STEPS) * BLOCK_CI + tl.arange(0, BLOCK_CI)
+        image = images[0]
+        for later in tl.static_range(1, len(images)):
+            image = tl.where(index >= later, images[later], image)
         if UP == "phases":
             # pixel 2i - 1 + k of the result is reached from i by place k
             i = y // 2 + p - 1 + tap // 2
@@ -213,13 +223,15 @@ def _add_taps(
                 j = j >> 1
         pixel = (i - y0) * across + j - x0
         a = tl.load(
-            near + pixel[:, None] * C + c[None, :],
+            image + near + pixel[:, None] * C + c[None, :],
             mask=inside[:, None] & (c < C)[None, :],
             other=0.0,
             cache_modifier=CACHE,
         )
         b = tl.load(
-            ours + at * COLUMNS + c[:, None], mask=known & (c < C)[:, None], other=0.0
+            ours + at * COLUMNS + index * C + c[:, None],
+            mask=known & (c < C)[:, None],
+            other=0.0,
         )
         total = dot(a, b, total, PRECISION)
     return total
