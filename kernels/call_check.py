@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .call import OUTPUTS, UPS, Call
+from nestgen.kernels.call import OUTPUTS, UPS, Call
 
 
 def check_call(call: Call) -> None:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .call import Call
+from nestgen.kernels.activation import activation
+from nestgen.kernels.call import Call
 
 
 def run_reference(call: Call) -> list[Tensor]:
@@ -16,7 +17,7 @@ def run_reference(call: Call) -> list[Tensor]:
     >>> run_reference(Call([one], torch.ones(1, 1, 3, 3)))[0].tolist()
     [[[[4.0, 4.0], [4.0, 4.0]]]]
     """
-    y = F.leaky_relu(_before_act(call), call.slope)
+    y = activation(_before_act(call), call.slope)
     made = {"features": lambda: y, "pooled": lambda: F.max_pool2d(y, 2)}
     if call.head_weight is not None:
         weight, bias = call.head_weight, call.head_bias
@@ -39,7 +40,10 @@ def _before_act(call: Call) -> Tensor:
         sums.append(raised)
     if call.bias is not None:
         sums.append(spread_bias(call.bias, height, width))
-    return torch.stack(torch.broadcast_tensors(*sums)).sum(0)
+    total = sums[0]
+    for other in sums[1:]:
+        total = total + other
+    return total
 
 
 def spread_bias(bias: Tensor, height: int, width: int) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 
-from .call import Call
+from nestgen.kernels.call import Call
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ _GATHER = {
         Configuration(8, 16, 32, 32),
         Configuration(8, 16, 32, 32, stages=1),
         Configuration(4, 32, 32, 32, stages=4),
-        Configuration(16, 16, 32, 32, stages=1),
+        Configuration(16, 16, 32, 32, warps=8, stages=1),
     ),
     64: (
         Configuration(8, 16, 64, 64, cache=".ca"),
@@ -56,7 +56,7 @@ _GATHER = {
         Configuration(8, 16, 64, 64),
     ),
 }
-"""By output channels, for 16 bits; from the first, which is taken where none is told."""
+"""By output channels, for 16 bits. The first is taken where none is told."""
 
 
 def gather_configurations(call: Call) -> list[Configuration]:

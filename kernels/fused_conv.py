@@ -8,20 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .call import Call, Output, Up
-from .call_check import check_call
-from .call_reference import run_reference
-from .configurations import Configuration
-from .images import is_channels_last, new_outputs
-
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-"""What Triton's kernels multiply; the reference takes every floating dtype."""
+from nestgen.kernels.availability import why_no_triton
+from nestgen.kernels.call import Call, Output, Up
+from nestgen.kernels.call_check import check_call
+from nestgen.kernels.call_reference import run_reference
+from nestgen.kernels.configurations import Configuration
+from nestgen.kernels.images import new_outputs
+from nestgen.kernels.layout import channels_last
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,7 @@ def fused_conv(
 
 
 def _run_reference(call: Call, configuration: Configuration | None) -> list[Tensor]:
-    outputs = new_outputs(call)
-    for image, made in zip(outputs.values(), run_reference(call), strict=True):
-        image.copy_(made)
-    return list(outputs.values())
+    return [channels_last(image) for image in run_reference(call)]
 
 
 def _of_triton(name: str) -> Implementation:
@@ -71,14 +66,14 @@ def _of_triton(name: str) -> Implementation:
         return made
 
     def why_not(call: Call) -> str | None:
-        reason: str | None = why_no_triton(call) or _file(name).why_not(call)
+        reason: str | None = why_no_triton(call.images) or _file(name).why_not(call)
         return reason
 
     return Implementation(run, why_not)
 
 
 def _file(name: str) -> Any:
-    return import_module(f".{name}", __package__)
+    return import_module(f"nestgen.kernels.{name}")
 
 
 IMPLEMENTATIONS = {
@@ -86,33 +81,6 @@ IMPLEMENTATIONS = {
     "gather": _of_triton("gather"),
 }
 """By name."""
-
-
-def why_no_triton(call: Call) -> str | None:
-    """Why no kernel of Triton can run `call`, or None where one may.
-
-    >>> image = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
-    >>> why_no_triton(Call([image], torch.zeros(1, 1, 3, 3)))
-    'torch.float64, only torch.float32, torch.float16, torch.bfloat16'
-    """
-    like = call.images[0]
-    if like.dtype not in DTYPES:
-        return f"{like.dtype}, only {', '.join(map(str, DTYPES))}"
-    for image in call.images:
-        if not is_channels_last(image):
-            return f"an image of strides {image.stride()}, not channels_last"
-    if find_spec("triton") is None:
-        return "triton is not installed"
-    return _why_not_on(like.device)
-
-
-def _why_not_on(device: torch.device) -> str | None:
-    if device.type != "cuda":
-        interpreted = _file("tiles").INTERPRETED.value
-        return None if interpreted else f"device {device}, only cuda (or ROCm)"
-    if torch.version.hip is None and torch.cuda.get_device_capability(device) < (8, 0):
-        return "no tensor-core code for this GPU, sm_80 at least"
-    return None
 
 
 @torch.library.custom_op(
@@ -135,7 +103,7 @@ def fused_conv_operator(
     head_bias: Tensor | None,
     impl: str,
 ) -> list[Tensor]:
-    """`fused_conv` as the operator `nestgen::fused_conv`, one node for torch's tools."""
+    """`fused_conv` as the operator `nestgen::fused_conv`: one node of a graph."""
     head = head_weight, head_bias
     call = Call(skips, weight, bias, low, low_weight, up, slope, outputs, *head)
     return fused_conv(call, impl)

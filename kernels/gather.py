@@ -18,11 +18,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .call import Call
-from .configurations import Configuration, gather_configurations
-from .images import new_outputs
-from .packing import pack_phases, pack_weight
-from .tiles import (
+from nestgen.kernels.call import Call
+from nestgen.kernels.configurations import Configuration, gather_configurations
+from nestgen.kernels.images import new_outputs
+from nestgen.kernels.packing import pack_phases, pack_weight
+from nestgen.kernels.tiles import (
     activated,
     biased,
     dot,
@@ -110,9 +110,11 @@ def gather_kernel(
     BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK_CO: tl.constexpr,
     BLOCK_CI: tl.constexpr, CACHE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """See `Call`; WIDTHS are the skips' channels, COLUMNS their sum, LOW those of low.
+    """See `Call`; `skips` are in groups of as many channels, told by WIDTHS.
 
-    Weights lie in memory as `packing` has them, biases and the head as they are written.
+    COLUMNS are the channels of all skips, LOW those of low.
+
+    Weights lie in memory as `packing` has them, biases and the head as in `Call`.
     """
     PIXELS: tl.constexpr = BLOCK_H * BLOCK_W
     BLOCKS: tl.constexpr = (CO + BLOCK_CO - 1) // BLOCK_CO
@@ -180,11 +182,12 @@ def _add_taps(
     C: tl.constexpr, COLUMNS: tl.constexpr, CO: tl.constexpr, UP: tl.constexpr,
     BLOCK_CI: tl.constexpr, CACHE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """total plus what an image of C channels adds to the pixels (y, x).
+    """total plus what images of C channels each add to the pixels (y, x).
 
-    It is of half the resolution unless UP is "none". All pixels are (p, q) of their
-    windows where UP is "phases"; (y0, x0) is near them, and even where UP is not "none".
-    A row of `weight` is of the taps by COLUMNS input channels.
+    They are of half the resolution unless UP is "none"; where it is "phases", all
+    pixels are (p, q) of their windows. Near them is the pixel (y0, x0), even unless
+    UP is "none". A row of `weight` is of taps by COLUMNS input channels, of which they
+    are the first. One loop goes through all images, so that its pipeline runs on.
     """
     TAPS: tl.constexpr = 4 if UP == "phases" else 9
     PLACES: tl.constexpr = 16 if UP == "phases" else 9

@@ -1,25 +1,12 @@
-"""Images as the kernels read and write them: channels_last, one after another."""
+"""The images of a call, as the kernels read and write them: channels_last."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from .call import Call, Output
-
-
-def new_image(like: Tensor, channels: int, height: int, width: int) -> Tensor:
-    """An image [N, channels, height, width] to be written, with batch, dtype of `like`.
-
-    >>> new_image(torch.zeros(2, 1, 1, 1), 3, 4, 5).stride()
-    (60, 1, 15, 3)
-    """
-    return torch.empty(
-        (like.shape[0], channels, height, width),
-        dtype=like.dtype,
-        device=like.device,
-        memory_format=torch.channels_last,
-    )
+from nestgen.kernels.call import Call, Output
+from nestgen.kernels.layout import empty_channels_last
 
 
 def is_channels_last(image: Tensor) -> bool:
@@ -52,4 +39,7 @@ def output_sizes(call: Call) -> dict[Output, tuple[int, int, int]]:
 def new_outputs(call: Call) -> dict[Output, Tensor]:
     """Images to be written, for what `call` asks for, in that order."""
     like = call.images[0]
-    return {name: new_image(like, *size) for name, size in output_sizes(call).items()}
+    return {
+        name: empty_channels_last(like, like.shape[0], *size)
+        for name, size in output_sizes(call).items()
+    }

@@ -7,6 +7,8 @@ it are counted from there in 32: so no size of an image overflows.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -22,7 +24,8 @@ def dot_precision(image: Tensor) -> str:
 
     Other dtypes are not touched by it.
     """
-    allowed = torch.backends.cudnn.conv.fp32_precision == "tf32"
+    known: Any = torch.backends
+    allowed = known.cudnn.conv.fp32_precision == "tf32"
     on_nvidia = image.is_cuda and torch.version.hip is None
     return "tf32" if allowed and on_nvidia else "ieee"
 

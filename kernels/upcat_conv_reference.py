@@ -12,9 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nestgen.kernels.activation import activation
+
+UPS = ("transpose", "nearest", "bilinear", "bilinear-aligned")
+
 
 def upcat_conv_reference(
-    low: Tensor,
+    low: Tensor | None,
     skips: Sequence[Tensor],
     weight: Tensor,
     bias: Tensor | None = None,
@@ -23,37 +27,50 @@ def upcat_conv_reference(
     up_weight: Tensor | None = None,
     up_bias: Tensor | None = None,
     up_last: bool = False,
+    slope: float = 0.0,
 ) -> Tensor:
     """Up-sample, concatenate, convolve, rectify (Zhou et al., 2018, eq. 1).
 
-    y = relu(conv3x3(cat(up2x(low), *skips)) + bias), the up-sampled input last with
-    `up_last`.
+    y = act(conv3x3(cat(up2x(low), *skips)) + bias), the up-sampled input last with
+    `up_last`, left out where `low` is None.
 
-    `low` is [N, Cl, h, w]; each skip [N, Ci, 2h, 2w], in the order given; `weight`
-    [Co, C, 3, 3] with C the concatenation's channels; `bias` [Co]. `up` is "transpose",
-    with `up_weight` [Cl, Cu, 2, 2] and `up_bias` [Cu], or "nearest", "bilinear" or
-    "bilinear-aligned". The result is [N, Co, 2h, 2w], in the inputs' dtype.
+    `low` is [N, Cl, h, w]; each skip [N, Ci, H, W], in the order given, where H is 2h
+    or 2h - 1 and W 2w or 2w - 1; `weight` [Co, C, 3, 3] with C the concatenation's
+    channels; `bias` [Co]. `up` is "transpose", with `up_weight` [Cl, Cu, 2, 2] and
+    `up_bias` [Cu], or "nearest", "bilinear" or "bilinear-aligned". act multiplies what
+    is negative by `slope`: 0 is ReLU, 1 nothing. The result is [N, Co, H, W], in the
+    inputs' dtype.
 
     >>> low, skip = torch.ones(1, 2, 1, 1), torch.ones(1, 1, 2, 2)
     >>> upcat_conv_reference(low, [skip], torch.ones(1, 3, 3, 3), up="nearest").tolist()
     [[[[12.0, 12.0], [12.0, 12.0]]]]
     """
-    raised = _up(low, up, up_weight, up_bias)
-    parts = [*skips, raised] if up_last else [raised, *skips]
-    return F.relu(F.conv2d(torch.cat(parts, dim=1), weight, bias, padding=1))
+    parts = list(skips)
+    if low is not None:
+        raised = raise2x(low, up, up_weight, up_bias, parts[0] if parts else None)
+        parts = [*parts, raised] if up_last else [raised, *parts]
+    return activation(F.conv2d(torch.cat(parts, dim=1), weight, bias, padding=1), slope)
 
 
-def _up(low: Tensor, up: str, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+def raise2x(
+    low: Tensor,
+    up: str,
+    up_weight: Tensor | None = None,
+    up_bias: Tensor | None = None,
+    like: Tensor | None = None,
+) -> Tensor:
+    """`low` [N, Cl, h, w] at twice the resolution, cropped to the size of `like`."""
     if up == "transpose":
-        if weight is None:
+        if up_weight is None:
             raise ValueError("up='transpose' takes an up_weight")
-        return F.conv_transpose2d(low, weight, bias, stride=2)
-    if up == "nearest":
-        return F.interpolate(low, scale_factor=2, mode="nearest")
-    if up in ("bilinear", "bilinear-aligned"):
+        raised = F.conv_transpose2d(low, up_weight, up_bias, stride=2)
+    elif up == "nearest":
+        raised = F.interpolate(low, scale_factor=2, mode="nearest")
+    elif up in UPS:
         aligned = up == "bilinear-aligned"
-        return F.interpolate(
+        raised = F.interpolate(
             low, scale_factor=2, mode="bilinear", align_corners=aligned
         )
-    known = "transpose, nearest, bilinear or bilinear-aligned"
-    raise ValueError(f"up={up!r} is not allowed, {known}")
+    else:
+        raise ValueError(f"up={up!r} is not allowed, {', '.join(UPS)}")
+    return raised if like is None else raised[..., : like.shape[2], : like.shape[3]]
