@@ -19,37 +19,46 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from .call import UPS, Call, Output, Up
-from .configurations import SHIPPED, Configuration, shipped
-from .images import new_outputs
-from .launch import Launch
+from nestgen.kernels import configurations
+from nestgen.kernels.call import UPS, Call, Up
+from nestgen.kernels.configurations import Configuration, Gpu
+from nestgen.kernels.images import new_outputs
+from nestgen.kernels.launch import Launch
+from nestgen.kernels.layout import channels_last
 
 
 @dataclass(frozen=True)
 class Target:
-    """A kind of GPU: Triton's names of it, and shared memory of a program in bytes."""
+    """A kind of GPU, by Triton's names of it."""
 
-    backend: str
+    backend: Literal["cuda", "hip"]
     arch: int | str
     warp_size: int
-    shared: int
+    gpu: Gpu
 
 
 TARGETS = {
-    "sm_75": Target("cuda", 75, 32, 64 * 1024),
-    "sm_80": Target("cuda", 80, 32, 163 * 1024),
-    "sm_90": Target("cuda", 90, 32, 227 * 1024),
-    "sm_100": Target("cuda", 100, 32, 227 * 1024),
-    "gfx942": Target("hip", "gfx942", 64, 64 * 1024),
+    "sm_75": Target("cuda", 75, 32, Gpu(75, 64 * 1024)),
+    "sm_80": Target("cuda", 80, 32, Gpu(80, 163 * 1024)),
+    "sm_90": Target("cuda", 90, 32, Gpu(90, 227 * 1024)),
+    "sm_100": Target("cuda", 100, 32, Gpu(100, 227 * 1024)),
+    "gfx942": Target("hip", "gfx942", 64, Gpu(80, 64 * 1024)),
 }
-"""From the vendors' manuals: NVIDIA's table of compute capabilities, AMD's CDNA 3."""
+"""Bytes of shared memory are from the CUDA C++ Programming Guide, and AMD's of CDNA 3."""
 
+KERNELS = {
+    "gather": configurations.gather_configurations,
+    "phase": configurations.phase_configurations,
+    "rows": configurations.rows_configurations,
+}
+"""By the names of their files: what is shipped."""
 
 FORMATS = {
     "bf16": (torch.bfloat16, "ieee"),
@@ -62,18 +71,23 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Job:
-    """A kernel to be compiled for a target, for a layer of a nested U-Net.
+    """A kernel to be compiled for a layer of a nested U-Net.
 
-    The layer has `channels`, two skips of as many, and a low input of twice as many.
+    The layer has `channels`, two skips of as many, and a low input of twice as many
+    unless `up` is "none". Its result is pooled where it has none, else it has a head.
     """
 
     kernel: str
+    target: str
+    format: str
     up: Up
     channels: int
-    format: str
-    outputs: tuple[Output, ...]
     configuration: Configuration
-    target: str
+
+    @property
+    def needs_matrix(self) -> bool:
+        """Whether the target has matrix instructions for the format."""
+        return self.format != "fp32" or TARGETS[self.target].backend == "hip"
 
 
 @dataclass(frozen=True)
@@ -96,20 +110,21 @@ class Compiled:
     loads: dict[int, int]
     seconds: float
 
-    def faults(self, target: Target, needs_matrix: bool = True) -> list[str]:
-        """Why it should not be shipped for `target`.
+    def faults(self, job: Job) -> list[str]:
+        """Why the job's configuration should not be shipped.
 
-        >>> Compiled(255, 8, 1024, {}, {128: 4}, 1.0).faults(TARGETS["sm_80"])
+        >>> one = Configuration(8, 16, 32, 32)
+        >>> job = Job("gather", "sm_80", "bf16", "none", 32, one)
+        >>> Compiled(255, 8, 1024, {}, {128: 4}, 1.0).faults(job)
         ['8 bytes of stack', 'no matrix instruction']
         """
-        found = []
-        if self.stack:
-            found.append(f"{self.stack} bytes of stack")
-        if needs_matrix and not self.matrix:
-            found.append("no matrix instruction")
-        if self.shared > target.shared:
-            found.append(f"{self.shared} bytes shared, {target.shared} at most")
-        return found
+        limit = TARGETS[job.target].gpu.shared
+        found = {
+            f"{self.stack} bytes of stack": self.stack > 0,
+            "no matrix instruction": job.needs_matrix and not self.matrix,
+            f"{self.shared} bytes shared, {limit} at most": self.shared > limit,
+        }
+        return [fault for fault, there in found.items() if there]
 
 
 @contextmanager
@@ -141,14 +156,50 @@ class _AbsentDriver:
         return 0
 
 
-def compile_launch(launch: Launch, target: Target) -> Compiled:
-    """Compile a launch for a target."""
+def compile_job(job: Job) -> Compiled:
+    """Compile a job for its target, and read what came of it."""
+    call = example_call(job.up, job.channels, FORMATS[job.format][0])
+    launch: Launch = _file(job.kernel).launch(
+        call, new_outputs(call), job.configuration
+    )
+    precision = {"PRECISION": FORMATS[job.format][1]}
+    launch = replace(launch, arguments={**launch.arguments, **precision})
+    target = TARGETS[job.target]
     start = time.perf_counter()
     with target_active(target):
         kernel = launch.compile()
     seconds = time.perf_counter() - start
     read = _read_cuda if target.backend == "cuda" else _read_hip
     return Compiled(**read(kernel), shared=kernel.metadata.shared, seconds=seconds)
+
+
+def example_call(up: Up, channels: int, dtype: torch.dtype) -> Call:
+    """The layer of a job, of 512 x 512 pixels, batch 8, on the meta device.
+
+    >>> example_call("phases", 32, torch.float16).images[-1].shape
+    torch.Size([8, 64, 256, 256])
+    """
+
+    def empty(*shape: int) -> Tensor:
+        made = torch.empty(shape, dtype=dtype, device="meta")
+        return channels_last(made) if made.ndim == 4 else made
+
+    c, low = channels, up != "none"
+    low_weight = (2 * c, c, 4, 4) if up == "phases" else (c, 2 * c, 3, 3)
+    return Call(
+        [empty(8, c, 512, 512), empty(8, c, 512, 512)],
+        empty(c, 2 * c, 3, 3),
+        empty(3, 3, c) if up == "phases" else empty(c),
+        empty(8, 2 * c, 256, 256) if low else None,
+        empty(*low_weight) if low else None,
+        up,
+        outputs=("features", "logits" if low else "pooled"),
+        head_weight=empty(2, c, 1, 1) if low else None,
+    )
+
+
+def _file(kernel: str) -> Any:
+    return import_module(f"nestgen.kernels.{kernel}")
 
 
 def _read_cuda(kernel: Any) -> dict[str, Any]:
@@ -219,26 +270,79 @@ def _counted(found: Iterable[Any]) -> dict[Any, int]:
     return dict(sorted(Counter(found).items()))
 
 
-def shipped_jobs(kernels: Sequence[str], targets: Sequence[str]) -> Iterator[Job]:
-    """All shipped configurations of the kernels that fit into a target."""
-    for target in targets:
-        formats = ["bf16", "tf32" if TARGETS[target].backend == "cuda" else "fp32"]
-        for kernel in kernels:
-            file = import_module(f".{kernel}", __package__)
-            for up in UPS:
-                for outputs in (("features", "pooled"), ("features", "logits")):
-                    for channels in (16, 32, 64, 128):
-                        for format in formats:
-                            ...
+def shipped_jobs(
+    kernels: Sequence[str],
+    targets: Sequence[str],
+    formats: Sequence[str],
+    channels: Sequence[int],
+) -> Iterator[Job]:
+    """All shipped configurations of the kernels that fit into the targets."""
+    for kernel, target, format, up, width in product(
+        kernels, targets, formats, UPS, channels
+    ):
+        call = example_call(up, width, FORMATS[format][0])
+        if _file(kernel).why_not(call) is None:
+            for one in KERNELS[kernel](call, TARGETS[target].gpu):
+                yield Job(kernel, target, format, up, width, one)
 
 
-def example_call(job: Job) -> Call:
-    """The layer of a job at 512 x 512 pixels, batch 8, on the meta device."""
-    c, up = job.channels, job.up
-    low_shape = {"none": None, "nearest": (c, 2 * c, 3, 3), "phases": (2 * c, c, 4, 4)}
-    dtype, _ = FORMATS[job.format]
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compile what is shipped and print a line for each; 1 where one has a fault."""
+    asked = _parse(arguments)
+    jobs = shipped_jobs(asked.kernel, asked.target, asked.format, asked.channels)
+    rows = [_report(job) for job in jobs]
+    if asked.json:
+        asked.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    bad = [row for row in rows if row["faults"]]
+    print(f"{len(rows)} compiled, {len(bad)} with faults", flush=True)
+    for row in bad:
+        print(_line(row))
+    return 1 if bad else 0
 
-    def empty(*shape: int) -> Tensor:
-        made = torch.empty(shape, dtype=dtype, device="meta")
-        last = torch.channels_last if len(shape) == 4 else torch.contiguous_format
-        return made.contiguous(memory_format=last)
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    allowed: dict[str, Sequence[Any]] = {
+        "kernel": list(KERNELS),
+        "target": list(TARGETS),
+        "format": list(FORMATS),
+        "channels": [16, 32, 64, 128],
+    }
+    usual = {"target": ["sm_80", "sm_90", "gfx942"], "format": ["bf16", "tf32"]}
+    for name, choices in allowed.items():
+        parser.add_argument(
+            f"--{name}",
+            nargs="+",
+            choices=choices,
+            default=usual.get(name, choices),
+            type=type(choices[0]),
+        )
+    parser.add_argument("--json", type=Path, help="a file to be written, with all of it")
+    return parser.parse_args(arguments)
+
+
+def _report(job: Job) -> dict[str, Any]:
+    row = asdict(job)
+    try:
+        made = compile_job(job)
+    except Exception as error:  # whatever a compiler raises is the finding
+        row |= {"faults": [f"{type(error).__name__}: {error}".splitlines()[0]]}
+    else:
+        row |= {**asdict(made), "faults": made.faults(job)}
+    print(_line(row), flush=True)
+    return row
+
+
+def _line(row: dict[str, Any]) -> str:
+    words = [row[name] for name in ("kernel", "target", "format", "up", "channels")]
+    words += row["configuration"].values()
+    if "seconds" in row:
+        words += [f"{row[name]} {name}" for name in ("registers", "stack", "shared")]
+        matrix = " ".join(f"{n} {name}" for name, n in row["matrix"].items())
+        loads = " ".join(f"{n}x{bits}" for bits, n in row["loads"].items())
+        words += [matrix or "no matrix", "loads", loads, f"{row['seconds']:.1f} s"]
+    return " ".join(map(str, [*words, *row["faults"]]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

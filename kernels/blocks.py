@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .call import Call
+from nestgen.kernels.call import Call
 
 
 def count_blocks(call: Call, block: int) -> dict[str, int]:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .call import Call, Output
-from .configurations import Configuration
-from .packing import pack_phases, pack_weight
+from nestgen.kernels.call import Call, Output
+from nestgen.kernels.configurations import Configuration
+from nestgen.kernels.packing import pack_phases, pack_weight
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .blocks import channel_block, count_blocks, replaced
-from .call import Call, Output
-from .configurations import Configuration, phase_configurations
-from .images import new_outputs
-from .launch import Launch, call_arguments
-from .tiles import (
+from nestgen.kernels.blocks import channel_block, count_blocks, replaced
+from nestgen.kernels.call import Call, Output
+from nestgen.kernels.configurations import Configuration, phase_configurations
+from nestgen.kernels.images import new_outputs
+from nestgen.kernels.launch import Launch, call_arguments
+from nestgen.kernels.tiles import (
     activated,
     biased,
     dot,
