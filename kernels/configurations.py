@@ -152,6 +152,8 @@ def _fitting(
         )
         for one in shipped[min(max(outputs, 32), 128)]
         if one.since <= gpu.arch
+        # a head needs all channels of a pixel, and not every tile leaves room for them
+        if "logits" not in call.outputs or one.block_co >= min(outputs, 128)
     )
     return [one for one in fitted if shared(one, itemsize) <= gpu.shared]
 
