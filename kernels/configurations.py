@@ -19,7 +19,7 @@ class Configuration:
     Attributes:
         block_h, block_w: rows and columns of the pixels that a program computes.
         block_co: output channels that it computes, 16 at least.
-        block_ci: input channels of a product, 16 at least.
+        block_ci: input channels of a product, 16 at least, or 8 of float32.
         warps: of 32 threads (64 on AMD), that share a program.
         stages: how many blocks are on their way from memory at once; 1 is no pipeline.
         cache: of the loads of images; ".ca" keeps them near, where Triton obeys.
@@ -154,7 +154,7 @@ def _fitting(
             block_co=outputs
             if "logits" in call.outputs
             else min(one.block_co, outputs),
-            block_ci=min(max(16, one.block_ci * 2 // itemsize), inputs),
+            block_ci=min(one.block_ci * 2 // itemsize, inputs),
             warps=8 if outputs > 128 else one.warps,
         )
         for one in shipped[min(max(outputs, 32), 128)]
