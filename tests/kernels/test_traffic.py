@@ -11,9 +11,12 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 
 import pytest
+import torch
 from torch import Tensor
 
 from nestgen.kernels.call import Call, Output
+from nestgen.kernels.layout import channels_last
+from nestgen.kernels.raise2x import MODES, Mode, raise2x
 from nestgen.kernels.traffic import GATHER, PHASE, Block, Traffic, rows
 
 pytest.importorskip("triton")
@@ -77,7 +80,22 @@ GATHERED = {
     "low alone": Cut("gather", GATHER, Case("phases", (6, 10), skips=()), (2, 8)),
     "all outputs": Cut("gather", GATHER, Case(size=(7, 10), outputs=ALL), (2, 8)),
 }
-CUTS = {f"gather, {name}": cut for name, cut in GATHERED.items()}
+PHASED = {
+    "fitting": Cut("phase", PHASE, replace(FITTING, up="phases", low=16), (8, 8)),
+    "odd": Cut("phase", PHASE, Case("phases", (6, 10), (3, 20), channels=20), (8, 8)),
+    "all outputs": Cut("phase", PHASE, Case("phases", (6, 10), outputs=ALL), (8, 8)),
+}
+BY_ROWS = {
+    "fitting": Cut("rows", rows(4), FITTING, (4, 16)),
+    "two": Cut("rows", rows(2), Case(skips=(3, 20), batch=2), (2, 16)),
+    "nearest": Cut("rows", rows(4), Case("nearest", low=20, channels=20), (4, 16)),
+    "all outputs": Cut("rows", rows(4), Case(size=(7, 10), outputs=ALL), (4, 16)),
+}
+CUTS = {
+    f"{cut.impl}, {name}": cut
+    for cuts in (GATHERED, PHASED, BY_ROWS)
+    for name, cut in cuts.items()
+}
 EACH = pytest.mark.parametrize("name", CUTS)
 
 Needs = Callable[[int], set[int]]
@@ -187,6 +205,15 @@ def test_products_are_those_of_whole_tiles(name: str) -> None:
         classes=0,
     )
     assert 2 * launched(name).products == padded.flops
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_up_sampling_alone_writes_once(mode: Mode) -> None:
+    low = channels_last(torch.ones(2, 20, 3, 5))
+    with counted() as counts:
+        raised = raise2x(low, mode, (5, 9), impl="triton")
+    assert counts.read == {"low": low.numel()}
+    assert counts.stored == counts.written == {"out": raised.numel()}
 
 
 @pytest.mark.parametrize("block", [GATHER, PHASE, rows(2), rows(4)])
