@@ -82,13 +82,15 @@ GATHERED = {
 }
 PHASED = {
     "fitting": Cut("phase", PHASE, replace(FITTING, up="phases", low=16), (8, 8)),
-    "odd": Cut("phase", PHASE, Case("phases", (6, 10), (3, 20), channels=20), (8, 8)),
+    "odd": Cut("phase", PHASE, Case("phases", (6, 10), (3, 20)), (8, 8)),
     "all outputs": Cut("phase", PHASE, Case("phases", (6, 10), outputs=ALL), (8, 8)),
 }
 BY_ROWS = {
     "fitting": Cut("rows", rows(4), FITTING, (4, 16)),
-    "two": Cut("rows", rows(2), Case(skips=(3, 20), batch=2), (2, 16)),
-    "nearest": Cut("rows", rows(4), Case("nearest", low=20, channels=20), (4, 16)),
+    "two": Cut("rows", rows(2), Case(skips=(3, 20)), (2, 16)),
+    "nearest": Cut(
+        "rows", rows(4), Case("nearest", (3, 9), channels=20, batch=2), (4, 16)
+    ),
     "all outputs": Cut("rows", rows(4), Case(size=(7, 10), outputs=ALL), (4, 16)),
 }
 CUTS = {
