@@ -332,7 +332,9 @@ def _parser() -> argparse.ArgumentParser:
             default=usual.get(name, choices),
             type=type(choices[0]),
         )
-    parser.add_argument("--json", type=Path, help="a file to be written, with all of it")
+    parser.add_argument(
+        "--json", type=Path, help="a file to be written, with all of it"
+    )
     return parser
 
 

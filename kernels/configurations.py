@@ -227,4 +227,3 @@ def shared_limit(device: torch.device) -> int:
     of_device: Any = torch.cuda.get_device_properties(device)
     block: int = of_device.shared_memory_per_block
     return int(getattr(of_device, "shared_memory_per_block_optin", block))
-
