@@ -37,9 +37,18 @@ class Fused(nn.Module):
         ]
         self._fit = _function(conditions)
 
+    @property
+    def has_constants(self) -> bool:
+        """Whether it returns anything beside tensors, None apart."""
+        return any(leaf is not None for leaf in self._leaves)
+
+    def takes(self, *inputs: Tensor) -> bool:
+        """Whether the graph is known to hold for inputs of these sizes."""
+        return self._fit(*(inputs[n].shape[axis] for n, axis in self._sides))
+
     def forward(self, *inputs: Tensor) -> Any:
         """As the original; `ValueError` for sizes of which the graph is not known."""
-        if not self._fit(*(inputs[n].shape[axis] for n, axis in self._sides)):
+        if not self.takes(*inputs):
             raise ValueError("its channels or sizes are not like those of the example")
         leaves: list[Any] = list(self._leaves)
         for place, tensor in zip(self._places, self.inside(*inputs), strict=True):
