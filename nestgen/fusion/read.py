@@ -297,7 +297,8 @@ _FUNCTIONS: dict[Any, _Known] = {
         ),
     ),
     **dict.fromkeys(
-        (torch.cat, torch.concat, torch.concatenate, aten.cat.default),
+        (torch.cat, torch.concat, torch.concatenate, aten.cat.default,
+         aten.concat.default, aten.concatenate.default),
         (("tensors", "dim"), _cat),
     ),
     F.interpolate: (_INTERPOLATE, _interpolate),
