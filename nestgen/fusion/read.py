@@ -97,10 +97,11 @@ def _read_module(module: nn.Module, node: fx.Node) -> Operation | None:
 
 def _of_conv(module: Any, x: Any) -> Operation | None:
     transposed = isinstance(module, nn.modules.conv._ConvTransposeNd)
-    if isinstance(module.padding, str) or module.padding_mode != "zeros":
+    padding = _padding(module.padding, module.kernel_size, module.dilation)
+    if padding is None or module.padding_mode != "zeros":
         return None
     return Convolution(
-        x, module.weight, module.bias, module.stride, module.padding, module.dilation,
+        x, module.weight, module.bias, module.stride, padding, module.dilation,
         module.groups, transposed, module.output_padding if transposed else (),
     )  # fmt: skip
 
@@ -154,19 +155,30 @@ def _several(value: Any, axes: int) -> tuple[int, ...]:
 
 def _convolution(given: Arguments) -> Operation | None:
     weight = given["weight"]
-    if isinstance(given.get("padding"), str):
+    kernel, transposed = tuple(weight.shape[2:]), "output_padding" in given
+    axes = len(kernel)
+    dilation = _several(given.get("dilation", 1), axes)
+    padding = _padding(given.get("padding", 0), kernel, dilation)
+    if padding is None:
         return None
-    axes = weight.ndim - 2
-    transposed = "output_padding" in given
-    by_axis = {
-        name: _several(given.get(name, default), axes)
-        for name, default in (("stride", 1), ("padding", 0), ("dilation", 1))
-    }
     return Convolution(
-        given["input"], weight, given.get("bias"), **by_axis,
-        groups=given.get("groups", 1), transposed=transposed,
-        output_padding=_several(given["output_padding"], axes) if transposed else (),
+        given["input"], weight, given.get("bias"),
+        _several(given.get("stride", 1), axes), padding, dilation,
+        given.get("groups", 1), transposed,
+        _several(given["output_padding"], axes) if transposed else (),
     )  # fmt: skip
+
+
+def _padding(
+    padding: Any, kernel: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """On both sides of each axis; None where "same" is not the same on both."""
+    if not isinstance(padding, str):
+        return _several(padding, len(kernel))
+    if padding == "valid":
+        return (0,) * len(kernel)
+    both = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    return tuple(p // 2 for p in both) if all(p % 2 == 0 for p in both) else None
 
 
 def _transposed(given: Arguments) -> Operation | None:
@@ -273,7 +285,8 @@ _Known = tuple[tuple[str, ...], Callable[[Arguments], Operation | None]]
 _FUNCTIONS: dict[Any, _Known] = {
     **dict.fromkeys(
         (F.conv1d, F.conv2d, F.conv3d, aten.conv1d.default, aten.conv2d.default,
-         aten.conv3d.default),
+         aten.conv3d.default, aten.conv1d.padding, aten.conv2d.padding,
+         aten.conv3d.padding),
         (_CONV, _convolution),
     ),
     **dict.fromkeys(

@@ -89,6 +89,19 @@ def conv_spellings(dims: int) -> list[Make]:
     ]  # fmt: skip
 
 
+def padded_spellings(dims: int, padding: Any, dilation: int) -> list[Make]:
+    weight, conv, how = drawn(6, 4, *(3,) * dims), CONV[dims], {"dilation": dilation}
+    options = {"bias": False, "weight": weight, **how}
+    number = dilation if padding == "same" else 0
+    return [
+        lambda does: layer("Conv", dims, 4, 6, 3, padding=number, **options),
+        lambda does: layer("Conv", dims, 4, 6, 3, padding=padding, **options),
+        lambda does: does(
+            lambda m, x: conv(x, m.weight, padding=padding, **how), weight=weight
+        ),
+    ]
+
+
 def up_conv_spellings(dims: int) -> list[Make]:
     weight, bias = drawn(4, 3, *(3,) * dims), drawn(6)
     conv = UP_CONV[dims]
@@ -219,6 +232,22 @@ ALL: dict[str, tuple[str, dict[str, Any], int, list[Make]]] = {
     "nearest-3": ("Up", {"mode": "nearest"}, 3, [lambda does: nn.Upsample(None, 2)]),
 }
 for axes in (1, 2, 3):
+    for padding, dilation in (("same", 2), ("valid", 1)):
+        ALL[f"{padding}-{axes}"] = (
+            "Convolution",
+            {
+                "stride": (1,) * axes,
+                "padding": (2 if padding == "same" else 0,) * axes,
+                "dilation": (dilation,) * axes,
+                "groups": 1,
+                "transposed": False,
+                "output_padding": (),
+                "weight": drawn(6, 4, *(3,) * axes).tolist(),
+                "bias": None,
+            },
+            axes,
+            padded_spellings(axes, padding, dilation),
+        )
     ALL[f"conv-{axes}"] = (
         "Convolution",
         {
@@ -340,9 +369,9 @@ def by_size(does: Does) -> nn.Module:
 
 UNREAD: dict[str, Make] = {
     "padding mode": lambda does: nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
-    "padding same": lambda does: nn.Conv2d(4, 4, 3, padding="same"),
-    "padding same, called": lambda does: does(
-        lambda m, x: F.conv2d(x, m.weight, padding="same"), weight=drawn(4, 4, 3, 3)
+    "more padding on one side": lambda does: nn.Conv2d(4, 4, 4, padding="same"),
+    "more padding on one side, called": lambda does: does(
+        lambda m, x: F.conv2d(x, m.weight, padding="same"), weight=drawn(4, 4, 3, 2)
     ),
     "a forward hook": lambda does: hooked(nn.Conv2d(4, 4, 3), before=False),
     "a hook before": lambda does: hooked(nn.Conv2d(4, 4, 3), before=True),
@@ -405,6 +434,7 @@ UNREAD: dict[str, Make] = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @pytest.mark.parametrize("name", UNREAD)
 def test_what_differs_is_not_read(
     name: str, does: Does, work_of: Callable[..., Work]
