@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,10 @@ from nestgen.surgery.whole import Shapes, Whole
 
 MOST = 2.0
 """How many times as badly as the network the fused one may round."""
+_SHAKE = 2.0**-24
+"""What weights are changed by, at most, to see what their own rounding does."""
+
+Tensors = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Proof:
 
     Attributes:
         error: of the fused network, as a share of the unfused one's; the most of all
-            outputs and inputs.
+            outputs.
         inputs: the shapes on which both were compared.
     """
 
@@ -38,48 +43,117 @@ class Proof:
 def prove(fused: Fused, asked: Whole) -> Proof:
     """Run both on all inputs for which the graph is known to hold, and the float64 one.
 
-    An output in float64 has no better reference. Its own error is taken to be that of
-    the network in float32, times the ratio of both precisions; the reference may be off
-    by as much.
+    The network's own error, of each output over all inputs, is the larger one of two:
+    how far it is from its twin in float64, and how far that is from itself where each
+    of its weights is rounded once more, since on a few numbers a network may round well
+    by chance. For an output in float64 the first is the network's in float32, times the
+    ratio of both precisions, and its reference may be off by as much.
 
     Raises `ModuleError` where `fused` gives another shape or dtype, or is off by more
     than `MOST` times as much as the network.
     """
-    precise, coarse = (
-        copy.deepcopy(asked.kept).to(dtype) for dtype in (torch.float64, torch.float32)
-    )
-    worst, shapes = 0.0, []
+    exact = copy.deepcopy(asked.kept).double()
+    twins = [exact, _shaken(exact, 0), _shaken(exact, 1)]
+    coarse = copy.deepcopy(asked.kept).float()
+    errors = [_Error(name) for name in asked.kept.names]
+    shapes = []
     for inputs, theirs in zip(asked.tried, asked.expected, strict=True):
         if not fused.takes(*inputs):
             continue
         given = run(fused, inputs)
         _require_constants(fused, given, asked, inputs)
-        exact = _run_in(torch.float64, precise, inputs)
         wide = any(other.dtype == torch.float64 for other in theirs)
         rough = _run_in(torch.float32, coarse, inputs) if wide else theirs
-        for name, ours, other, *both in zip(
-            asked.kept.names, output_tensors(given).values(), theirs, rough, exact,
-            strict=True,
-        ):  # fmt: skip
-            if (ours.shape, ours.dtype) != (other.shape, other.dtype):
-                raise ModuleError(
-                    f"output {name} is {ours.dtype} {list(ours.shape)} once it is "
-                    f"fused, not {other.dtype} {list(other.shape)}"
-                )
-            worst = max(worst, _share(name, ours, *both))
+        doubled = [_run_in(torch.float64, twin, inputs) for twin in twins]
+        found = output_tensors(given).values()
+        for error, *ours in zip(errors, found, theirs, rough, *doubled, strict=True):
+            error.add(*ours)
         shapes.append(tuple(inputs[0].shape))
-    return Proof(worst, tuple(shapes))
+    return Proof(max(error.share() for error in errors), tuple(shapes))
+
+
+@dataclass
+class _Error:
+    """Of an output, as sums of squares over all inputs; of what is counted, how many.
+
+    Attributes:
+        name: of the output.
+        ours: of the fused network.
+        own: of the network.
+        shaken: of the network in float64 with other weights.
+        least: what rounding each number once may do.
+        estimated: whether `own` was, so that the reference may be off as much.
+    """
+
+    name: str
+    ours: float = 0.0
+    own: float = 0.0
+    shaken: float = 0.0
+    least: float = 0.0
+    estimated: bool = False
+
+    def add(
+        self,
+        ours: Tensor,
+        theirs: Tensor,
+        rough: Tensor,
+        exact: Tensor,
+        *shaken: Tensor,
+    ) -> None:
+        """What one more input shows."""
+        if (ours.shape, ours.dtype) != (theirs.shape, theirs.dtype):
+            raise ModuleError(
+                f"output {self.name} is {ours.dtype} {list(ours.shape)} once it is "
+                f"fused, not {theirs.dtype} {list(theirs.shape)}"
+            )
+        if not ours.is_floating_point():
+            distances = [float((y != exact).sum()) for y in (ours, theirs, *shaken)]
+            scales, least = (1.0, 1.0), 1.0
+        else:
+            known = exact.isfinite() & theirs.isfinite()
+            distances = [_square(y, exact, known) for y in (ours, rough, *shaken)]
+            precision = torch.finfo(ours.dtype).eps / 2
+            own = 2 * precision / torch.finfo(rough.dtype).eps
+            scales = (own**2, (precision / _SHAKE) ** 2)
+            least = precision**2 * float(exact[known].double().square().sum())
+        self.ours += distances[0]
+        self.own += distances[1] * scales[0]
+        self.shaken += max(distances[2:]) * scales[1]
+        self.least += least
+        self.estimated |= ours.dtype != rough.dtype
+
+    def share(self) -> float:
+        """How far ours is off, as a share of how far the network is."""
+        own = math.sqrt(max(self.own, self.shaken, self.least))
+        off = max(0.0, math.sqrt(self.ours) - self.estimated * own)
+        share = 0.0 if off == 0 else off / own if own else math.inf
+        if not share <= MOST:
+            raise ModuleError(
+                f"output {self.name} rounds {share:.3g} times as badly once it is fused"
+            )
+        return share
+
+
+def _square(y: Tensor, exact: Tensor, known: Tensor) -> float:
+    """The square of the distance, where both the exact and the whole are finite."""
+    return float((y[known].double() - exact[known].double()).square().sum())
+
+
+def _shaken(exact: Kept, seed: int) -> Kept:
+    """A twin, each of whose numbers is changed by chance as rounding may change it."""
+    twin, chance = copy.deepcopy(exact), torch.Generator().manual_seed(seed)
+    for tensor in twin.state_dict().values():
+        if tensor.is_floating_point():
+            drawn = torch.rand(tensor.shape, generator=chance, dtype=torch.float64)
+            tensor.mul_((1 + _SHAKE * (2 * drawn - 1)).to(tensor))
+    return twin
 
 
 def _require_constants(fused: Fused, given: Any, asked: Whole, inputs: Inputs) -> None:
     """Raise where what it returns beside tensors depends on the input."""
     if not fused.has_constants:
         return
-    both = (given, run(asked.kept.inside, inputs))
-    ours, theirs = (
-        [leaf for leaf in tree_leaves(one) if not hasattr(leaf, "shape")]
-        for one in both
-    )
+    ours, theirs = map(_constants, (given, run(asked.kept.inside, inputs)))
     if ours != theirs:
         raise ModuleError(
             f"{asked.kind} cannot be fused: beside tensors it returns what depends on "
@@ -87,41 +161,14 @@ def _require_constants(fused: Fused, given: Any, asked: Whole, inputs: Inputs) -
         )
 
 
-def _run_in(dtype: torch.dtype, twin: Kept, inputs: Inputs) -> tuple[Tensor, ...]:
+def _constants(given: Any) -> Sequence[Any]:
+    return [leaf for leaf in tree_leaves(given) if not hasattr(leaf, "shape")]
+
+
+def _run_in(dtype: torch.dtype, twin: Kept, inputs: Inputs) -> Tensors:
     """What the network gives where all that it has is of `dtype`."""
     with told(f"the network cannot be compared, it does not run in {dtype}"):
-        found: tuple[Tensor, ...] = run(
+        found: Tensors = run(
             twin, tuple(x.to(dtype) if x.is_floating_point() else x for x in inputs)
         )
     return found
-
-
-def _share(name: str, ours: Tensor, rough: Tensor, exact: Tensor) -> float:
-    """How far `ours` is off, as a share of how far the network is.
-
-    `rough` shows the latter, in the dtype of `ours` or in a coarser one.
-    """
-    off, allowed, least = _distance(ours, exact), _distance(rough, exact), 1.0
-    if ours.is_floating_point():
-        precision = torch.finfo(ours.dtype).eps
-        allowed *= precision / torch.finfo(rough.dtype).eps
-        least = precision / 2 * float(exact.double().nan_to_num(0, 0, 0).norm())
-    if ours.dtype != rough.dtype:
-        off = max(0.0, off - allowed)
-    own = max(allowed, least)
-    share = 0.0 if off == 0 else off / own if own else math.inf
-    if not share <= MOST:
-        raise ModuleError(
-            f"output {name} rounds {share:.3g} times as badly once it is fused"
-        )
-    return share
-
-
-def _distance(y: Tensor, exact: Tensor) -> float:
-    """The norm of the difference; of what is counted, how many differ."""
-    if not y.is_floating_point():
-        return float((y != exact).sum())
-    known = exact.isfinite()
-    if not torch.equal(y.isfinite(), known):
-        return math.inf
-    return float((y[known].double() - exact[known].double()).norm())
