@@ -46,7 +46,10 @@ def fuse(module: nn.Module, example: Tensor | Inputs) -> Fused:
     with torch.no_grad():
         with told("the module does not run on the example"):
             given = run(twin(module), inputs)
-        asked = whole(module, tuple(output_tensors(given)), inputs)
+        names = tuple(output_tensors(given))
+        if not names:
+            raise ModuleError(f"module: {type(module).__name__} gives no tensor")
+        asked = whole(module, names, inputs)
         rejected: dict[str, str] = {}
         followed = _followed(asked, rejected)
         work = Work(followed.module, asked.example)
