@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import torch
@@ -16,12 +15,14 @@ from nestgen.fusion.fold import fold
 from nestgen.fusion.fused import Fused
 from nestgen.fusion.launch import launch
 from nestgen.fusion.lay_out import lay_out
+from nestgen.fusion.proof import prove
 from nestgen.fusion.report import Report
 from nestgen.fusion.work import Work
 from nestgen.surgery.cut_any import WAYS
 from nestgen.surgery.follow import Followed
-from nestgen.surgery.kept import Inputs, output_tensors, run
-from nestgen.surgery.whole import Whole, whole
+from nestgen.surgery.kept import Inputs, inputs_of, output_tensors, run
+from nestgen.surgery.outside import told
+from nestgen.surgery.whole import Whole, twin, whole
 
 PASSES: tuple[Callable[[Work], None], ...] = (
     drop,
@@ -59,10 +60,14 @@ def fuse(
     """
     check_target(target)
     _require_eval(module)
-    inputs = (example,) if isinstance(example, Tensor) else example
+    inputs = inputs_of(example)
     with torch.no_grad():
-        given = run(module, inputs)
-        asked = whole(module, tuple(output_tensors(given)), inputs)
+        with told("the module does not run on the example"):
+            given = run(twin(module), inputs)
+        names = tuple(output_tensors(given))
+        if not names:
+            raise ModuleError(f"module: {type(module).__name__} gives no tensor")
+        asked = whole(module, names, inputs)
         rejected: dict[str, str] = {}
         followed = _followed(asked, rejected)
         work = Work(followed.module, asked.example, target)
@@ -70,13 +75,13 @@ def fuse(
             change(work)
         check_kernel(work)
         fused = Fused(work.finish(), given, followed.conditions).eval()
-        error = _require_as_exact(fused, asked)
+        proven = prove(fused, asked)
     fused.report = Report(
         rows=work.report,
         way=followed.way,
         rejected=rejected,
-        error=error,
-        inputs=tuple(tuple(x[0].shape) for x in asked.tried),
+        error=proven.error,
+        inputs=proven.inputs,
     )
     return fused
 
@@ -101,31 +106,3 @@ def _followed(asked: Whole, rejected: dict[str, str]) -> Followed:
             return followed
     why = "; ".join(f"{way}: {reason}" for way, reason in rejected.items())
     raise ModuleError(f"{asked.kind} cannot be fused: {why}")
-
-
-def _require_as_exact(fused: Fused, asked: Whole) -> float:
-    """How badly `fused` rounds, as a share of how badly the whole does."""
-    exact = copy.deepcopy(asked.kept).double()
-    worst = 0.0
-    for inputs, theirs in zip(asked.tried, asked.expected, strict=True):
-        try:
-            found = output_tensors(fused(*inputs))
-        except ValueError:
-            continue  # of sizes that its trace does not know
-        doubled = tuple(x.double() if x.is_floating_point() else x for x in inputs)
-        for name, expected, other, ours in zip(
-            asked.kept.names, run(exact, doubled), theirs, found.values(), strict=True
-        ):
-            share = _error(ours, expected) / (_error(other, expected) or 1.0)
-            if not share <= 2:
-                raise ModuleError(
-                    f"output {name} rounds {share:.3g} times as badly once it is fused"
-                )
-            worst = max(worst, share)
-    return worst
-
-
-def _error(y: Tensor, expected: Tensor) -> float:
-    """Of an output, at least what rounding it once to its dtype may do."""
-    least = torch.finfo(y.dtype).eps * expected.norm() / 2
-    return float(torch.maximum((y.double() - expected).norm(), least))
