@@ -65,7 +65,7 @@ def test_every_shipped_configuration(
 ) -> None:
     call = Case("phases", (4, 4), channels=channels, outputs=outputs).call()
     shipped = phase_configurations(call)
-    assert len(shipped) > 1
+    assert shipped
     for configuration in shipped:
         assert_exact(call, fused_conv(call, "phase", configuration))
 
@@ -77,6 +77,14 @@ def test_other_calls_are_refused() -> None:
     call = Case("phases", (4, 4), channels=129, outputs=("logits",)).call()
     with pytest.raises(ValueError, match="'phase' cannot run this: logits of 129"):
         fused_conv(call, "phase")
+
+
+def test_blocks_that_are_none_are_refused() -> None:
+    call = Case("phases", (4, 4), channels=17, outputs=("logits",)).call()
+    with pytest.raises(ValueError, match="block_co=16 is not allowed, at least the 17"):
+        fused_conv(call, "phase", Configuration(4, 4, 16, 16))
+    with pytest.raises(ValueError, match="block_h=1 is not allowed, an even number"):
+        fused_conv(call, "phase", Configuration(1, 4, 32, 16))
 
 
 def test_an_empty_batch() -> None:
