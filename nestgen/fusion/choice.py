@@ -12,28 +12,30 @@ class Choice:
     """A form of the hot path, and what runs it.
 
     Attributes:
-        form: of torch's operators: "written", one after another; "split", skips and
-            up-sampled input convolved apart; "composed", up-sampling and convolution in
+        form: of torch's operators: "written", one after another; "split", what is
+            up-sampled convolved by itself; "composed", up-sampling and convolution in
             one (see `composed`). Of a kernel: "phases", the same by a 4x4 transposed
             convolution; "nearest", read pixel by pixel; "raised", up-sampled before and
             read as one more skip.
         impl: "torch", or the name of a kernel.
         configuration: of the kernel; by default as is shipped.
+        apart: whether each skip is convolved by itself, too, and nothing concatenated.
     """
 
     form: str = "written"
     impl: str = "torch"
     configuration: Configuration | None = None
+    apart: bool = False
 
     def __str__(self) -> str:
         """As the report has it."""
         names = {
             "written": "as written",
-            "split": "skips and up-sampled input apart",
+            "split": "up-sampled input by itself",
             "composed": "up-sampling composed",
             "phases": "up-sampling composed",
             "nearest": "inputs and up-sampling read in place",
             "raised": "inputs read in place",
         }
         by = "" if self.impl == "torch" else f", kernel {self.impl}"
-        return names[self.form] + by
+        return names[self.form] + by + ", each skip by itself" * self.apart

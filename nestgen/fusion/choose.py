@@ -5,25 +5,25 @@ from __future__ import annotations
 from nestgen.errors import ModuleError, SettingsError
 from nestgen.fusion.choice import Choice
 from nestgen.fusion.hot_conv import HotConv
-from nestgen.fusion.lowered import forms
+from nestgen.fusion.lowered import example_call, forms
 from nestgen.fusion.match import HotPath, match
 from nestgen.fusion.work import Work
 from nestgen.kernels.fused_conv import IMPLEMENTATIONS
 
-_TORCH = {"transpose": "composed", "nearest": "composed", "bilinear": "composed"}
+_COMPOSED = dict.fromkeys(("transpose", "nearest", "bilinear"), Choice("composed"))
 RUNTIMES = {
-    "eager": _TORCH,
-    "compile": _TORCH,
+    "eager": _COMPOSED,
+    "compile": _COMPOSED,
     "onnxruntime": {
-        "transpose": "split",
-        "nearest": "composed",
-        "bilinear": "split",
-        "bilinear-aligned": "split",
+        "transpose": Choice("split", apart=True),
+        "nearest": Choice("composed", apart=True),
+        "bilinear": Choice("split", apart=True),
+        "bilinear-aligned": Choice("split", apart=True),
     },
-    "openvino": _TORCH,
+    "openvino": _COMPOSED,
 }
-"""The form that runs fastest by each way up, of images on a CPU, as measured by
-benchmarks/fused_cpu.py; as it is written for others."""
+"""What runs fastest by each way up, of images on a CPU, as benchmarks/fused_cpu.py
+measures it; what is not here, as it is written."""
 KERNELS = tuple(name for name in IMPLEMENTATIONS if name != "reference")
 
 
@@ -56,5 +56,12 @@ def _choice(work: Work, path: HotPath) -> Choice:
     if len(work.shape(path.node)) != 4:
         return Choice()
     if work.target in KERNELS:
-        return Choice(forms(path)[0], work.target)
-    return Choice(RUNTIMES[work.target].get(path.up, "written"))
+        return Choice(_form(work, path), work.target)
+    return RUNTIMES[work.target].get(path.up, Choice())
+
+
+def _form(work: Work, path: HotPath) -> str:
+    """The first form in which the kernel can run a path, or else the first of all."""
+    kernel = IMPLEMENTATIONS[work.target]
+    runs = (f for f in forms(path) if not kernel.why_not(example_call(work, path, f)))
+    return next(runs, forms(path)[0])

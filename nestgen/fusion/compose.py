@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import fx, nn
 from torch.nn import functional as F
@@ -29,20 +31,33 @@ def _compose(work: Work, path: HotPath, choice: Choice) -> None:
     if not path.skips:
         row.left.append("it reads nothing but what is up-sampled")
         return
-    shape = work.shape(path.node)
     source = path.raised if choice.form == "split" else path.low
     assert source is not None
-    own = convolution_module(path.convolution, path.own, path.convolution.bias)
-    share = work.put(own, row.name, (_skips(work, path),), at)
-    other = work.put(_of_low(path, choice), f"{row.name}_low", (source,), at)
-    y = work.call(torch.add, (share, other), at)
-    for node in (share, other, y):
-        work.shaped(node, shape)
+    low = work.put(_of_low(path, choice), f"{row.name}_low", (source,), at)
+    y, shape = work.shaped(low, work.shape(path.node)), work.shape(path.node)
+    for share in _shares(work, path, choice):
+        work.rows[share] = row
+        work.shaped(share, shape)
+        y = work.shaped(work.call(torch.add, (share, y), at), shape)
     row.done.append(str(choice))
     if choice.form == "composed":
         work.inside(path.raised, row)
-    work.rows[share] = row
     work.replace(path.last, _activated(work, y, path))
+
+
+def _shares(work: Work, path: HotPath, choice: Choice) -> Iterator[fx.Node]:
+    """Convolutions of the skips, of each by itself or of all together."""
+    name, bias = work.rows[path.node].name, path.convolution.bias
+    if not choice.apart:
+        module = convolution_module(path.convolution, path.own, bias)
+        yield work.put(module, name, (_skips(work, path),), path.last)
+        return
+    first = 0
+    for skip in path.skips:
+        columns = path.own.narrow(1, first, work.shape(skip)[1])
+        module = convolution_module(path.convolution, columns, None if first else bias)
+        first += columns.shape[1]
+        yield work.put(module, name, (skip,), path.last)
 
 
 def _skips(work: Work, path: HotPath) -> fx.Node:

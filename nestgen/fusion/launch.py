@@ -12,6 +12,7 @@ from nestgen.fusion.lowered import example_call, images, lowered
 from nestgen.fusion.match import HotPath, match
 from nestgen.fusion.operations import Convolution, Pool
 from nestgen.fusion.work import Work
+from nestgen.fusion.writes import rewritten
 from nestgen.kernels.call import Output
 from nestgen.kernels.fused_conv import IMPLEMENTATIONS
 
@@ -60,6 +61,8 @@ def _readers(work: Work, path: HotPath) -> Readers:
     found: Readers = {}
     for reader in path.last.users:
         operation = work.read(reader)
+        if rewritten(work, path.last, before=reader):
+            continue
         if isinstance(operation, Pool):
             found.setdefault("pooled", reader)
         elif isinstance(operation, Convolution) and _is_head(operation):

@@ -1,0 +1,84 @@
+"""`nestgen fuse`: the report, the export, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+from click.testing import CliRunner
+
+from nestgen.arch.spec import NestSpec
+from nestgen.checkpoint import load, save
+from nestgen.cli import main
+from nestgen.codegen.load import build
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    save(build(NestSpec(depth=2, widths=2)), "model.pt")
+    return tmp_path / "model.pt"
+
+
+def run(*words: str) -> str:
+    found = CliRunner().invoke(main, list(words))
+    assert found.exit_code == 0, found.output
+    return found.stdout
+
+
+def test_tells_what_was_done_to_each_convolution(model: Path) -> None:
+    text = run("fuse", "model.pt")
+    for line in ("x0_1.conv1", "norm folded, up-sampling composed", "in x0_1.conv1"):
+        assert line in text
+    assert "against float64, on" in text
+    report = json.loads(run("fuse", "model.pt", "--json"))
+    rows = {row["name"]: row["done"] for row in report["rows"]}
+    assert rows["x0_0.conv1"] == ["norm folded"]
+    assert report["way"] == "torch.fx"
+    assert 0 < report["error"] <= 2
+
+
+def test_exports_for_any_size_with_the_levels_as_names(model: Path) -> None:
+    assert "wrote model.onnx" in run("fuse", "model.pt", "-o", "model.onnx")
+    session = onnxruntime.InferenceSession("model.onnx")
+    assert [output.name for output in session.get_outputs()] == ["L1", "L2"]
+    network = load(model).eval()
+    for shape in ((1, 3, 8, 8), (3, 3, 13, 10)):
+        x = torch.randn(shape)
+        found = session.run(None, {"x": x.numpy()})
+        for ours, theirs in zip(found, network(x).values(), strict=True):
+            torch.testing.assert_close(
+                torch.from_numpy(ours), theirs, rtol=1e-4, atol=1e-4
+            )
+
+
+def test_fuses_a_network_that_nestgen_did_not_write(model: Path) -> None:
+    words = ["--argument", "in_channels=3", "--argument", "out_channels=2"]
+    words += ["--argument", "kernel_size=3", "--example", "1,3,8,8"]
+    text = run("fuse", "--module", "torch.nn:Conv2d", *words)
+    assert "followed by torch." in text
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "MODEL, or --module with --example"),
+        (["model.pt", "--target", "tpu"], "target: 'tpu' is not allowed, one of eager"),
+        (["model.pt", "-o", "model.pt"], "model.pt"),
+        (["none.pt"], "none.pt"),
+        (["model.pt", "--example", "1,3,8,8"], "--example: says nothing without"),
+    ],
+)
+def test_refuses_in_a_line_and_writes_nothing(
+    words: list[str], line: str, model: Path
+) -> None:
+    before = model.read_bytes()
+    found = CliRunner().invoke(main, ["fuse", *words])
+    assert found.exit_code == 2
+    assert line in found.stderr
+    assert len(found.stderr.strip().splitlines()) == 1
+    assert [path.name for path in model.parent.iterdir()] == ["model.pt"]
+    assert model.read_bytes() == before
