@@ -98,7 +98,7 @@ class Compiled:
 
     Attributes:
         registers: of a thread; on AMD those of the sums are among them.
-        stack: bytes of a thread that are in memory, as what is spilled is.
+        spills: how many loads and stores of what registers did not hold.
         shared: bytes of shared memory of a program.
         matrix: how many matrix instructions there are, by name.
         loads: how many loads of global memory there are, by bits for a thread.
@@ -106,7 +106,7 @@ class Compiled:
     """
 
     registers: int
-    stack: int
+    spills: int
     shared: int
     matrix: dict[str, int]
     loads: dict[int, int]
@@ -118,11 +118,11 @@ class Compiled:
         >>> one = Configuration(8, 16, 32, 32)
         >>> job = Job("gather", "sm_80", "bf16", "none", 32, one)
         >>> Compiled(255, 8, 1024, {}, {128: 4}, 1.0).faults(job)
-        ['8 bytes of stack', 'no matrix instruction']
+        ['8 spills', 'no matrix instruction']
         """
         limit = TARGETS[job.target].gpu.shared
         found = {
-            f"{self.stack} bytes of stack": self.stack > 0,
+            f"{self.spills} spills": self.spills > 0,
             "no matrix instruction": job.needs_matrix and not self.matrix,
             f"{self.shared} bytes shared, {limit} at most": self.shared > limit,
         }
@@ -206,13 +206,13 @@ def _file(kernel: str) -> Any:
 
 def _read_cuda(kernel: Any) -> dict[str, Any]:
     usage = _cuobjdump(kernel.asm["cubin"], "-res-usage")
-    found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
+    found = re.search(r"REG:(\d+)", usage)
     assert found is not None, usage
     code = _cuobjdump(kernel.asm["cubin"], "-sass")
     loads = re.findall(r"\b(?:LDG(?:STS)?\.|UTMALDG)\S*", code)
     return {
         "registers": int(found[1]),
-        "stack": int(found[2]),
+        "spills": len(re.findall(r"\b(?:LDL|STL)\b", code)),
         "matrix": _counted(re.findall(r"\b(?:HG?MMA|UTC\w*MMA)\.\S*", code)),
         "loads": _counted(map(_cuda_bits, loads)),
     }
@@ -244,7 +244,7 @@ def _read_hip(kernel: Any) -> dict[str, Any]:
     loads = re.findall(r"\b(?:global|buffer)_load_(\w+)", code)
     return {
         "registers": _amd_number("vgpr_count", code),
-        "stack": _amd_number("private_segment_fixed_size", code),
+        "spills": len(re.findall(r"\bscratch_(?:load|store)_", code)),
         "matrix": _counted(re.findall(r"\bv_mfma_\w+", code)),
         "loads": _counted(map(_amd_bits, loads)),
     }
@@ -354,7 +354,7 @@ def _line(row: dict[str, Any]) -> str:
     words = [row[name] for name in ("kernel", "target", "format", "up", "channels")]
     words += row["configuration"].values()
     if "seconds" in row:
-        words += [f"{row[name]} {name}" for name in ("registers", "stack", "shared")]
+        words += [f"{row[name]} {name}" for name in ("registers", "spills", "shared")]
         matrix = " ".join(f"{n} {name}" for name, n in row["matrix"].items())
         loads = " ".join(f"{n}x{bits}" for bits, n in row["loads"].items())
         words += [matrix or "no matrix", "loads", loads, f"{row['seconds']:.1f} s"]

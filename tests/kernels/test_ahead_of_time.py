@@ -73,16 +73,16 @@ def pretend(monkeypatch: pytest.MonkeyPatch, compile_job: Any) -> None:
     monkeypatch.setattr(ahead_of_time, "compile_job", compile_job)
 
 
-@pytest.mark.parametrize("stack", [0, 8])
+@pytest.mark.parametrize("spills", [0, 8])
 def test_the_command_tells_faults(
-    stack: int,
+    spills: int,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
     def compile_job(job: Job) -> Compiled:
         last = job.configuration.stages == 1
-        return Compiled(99, stack if last else 0, 1024, {"HMMA": 4}, {128: 2}, 0.5)
+        return Compiled(99, spills if last else 0, 1024, {"HMMA": 4}, {128: 2}, 0.5)
 
     pretend(monkeypatch, compile_job)
     file = tmp_path / "made.json"
@@ -91,10 +91,10 @@ def test_the_command_tells_faults(
     rows = json.loads(file.read_text(encoding="utf-8"))
     bad = [row for row in rows if row["faults"]]
     assert len(rows) > len(bad)
-    assert (code, bool(bad)) == ((1, True) if stack else (0, False))
+    assert (code, bool(bad)) == ((1, True) if spills else (0, False))
     printed = capsys.readouterr().out.splitlines()
     assert f"{len(rows)} compiled, {len(bad)} with faults" in printed
-    assert all(line.endswith(" 8 bytes of stack") for line in printed[len(rows) + 1 :])
+    assert all(line.endswith(" 8 spills") for line in printed[len(rows) + 1 :])
     assert len(printed) == len(rows) + 1 + len(bad)
 
 
