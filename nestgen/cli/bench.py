@@ -41,7 +41,7 @@ PACKAGES = (
     "backends",
     type=Words(),
     default="eager,channels_last",
-    help="Also compile, onnxruntime, openvino; or all.",
+    help="Also fused, compile, onnxruntime, openvino; or all.",
 )
 @click.option("--rounds", type=click.IntRange(1), default=20, show_default=True)
 @click.option(

@@ -9,11 +9,12 @@ import torch
 from nestgen.errors import SettingsError
 from nestgen.inference.backend import Backend
 from nestgen.inference.runtimes import ONNXRUNTIME, OPENVINO
-from nestgen.inference.torch_backends import CHANNELS_LAST, COMPILE, EAGER
+from nestgen.inference.torch_backends import CHANNELS_LAST, COMPILE, EAGER, FUSED
 
 BACKENDS = {
     "eager": EAGER,
     "channels_last": CHANNELS_LAST,
+    "fused": FUSED,
     "compile": COMPILE,
     "onnxruntime": ONNXRUNTIME,
     "openvino": OPENVINO,
@@ -28,7 +29,7 @@ def find_backends(names: Sequence[str], device: torch.device) -> dict[str, Backe
     >>> find_backends(["fast"], torch.device("cpu"))
     Traceback (most recent call last):
     nestgen.errors.SettingsError: backend: 'fast' is not allowed, one of eager, \
-channels_last, compile, onnxruntime, openvino
+channels_last, fused, compile, onnxruntime, openvino
     """
     for name in names:
         if name not in BACKENDS:

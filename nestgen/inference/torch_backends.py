@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch._inductor import config as inductor
 
 from nestgen.errors import SettingsError
+from nestgen.fusion.fuse import fuse
 from nestgen.inference.backend import Backend, Case, Ready
+from nestgen.surgery.inputs import random_inputs
 from nestgen.training.timing import peak_bytes
 
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -29,6 +31,14 @@ def _channels_last(case: Case) -> Ready:
     layout = _CHANNELS_LAST[case.x.dim()]
     module = copy.deepcopy(case.module).to(memory_format=layout)  # type: ignore[call-overload]
     return _ready(module, case.x.to(memory_format=layout))
+
+
+def _fused(case: Case) -> Ready:
+    """By `fuse`, proven on a small input where the network takes any size."""
+    with torch.inference_mode(False):
+        spec = getattr(case.module, "spec", None)
+        small = case.x.clone() if spec is None else random_inputs(spec, case.module)[0]
+        return _ready(fuse(case.module, small), case.x)
 
 
 def _ready(module: nn.Module, x: Tensor) -> Ready:
@@ -64,4 +74,5 @@ def _compiler_fails(device: str) -> str | None:
 
 EAGER = Backend(_eager)
 CHANNELS_LAST = Backend(_channels_last)
+FUSED = Backend(_fused)
 COMPILE = Backend(_compile, _compile_missing, forget=torch.compiler.reset)
