@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -22,6 +23,7 @@ class Configuration:
         warps: of 32 threads (64 on AMD), that share a program.
         stages: how many blocks are on their way from memory at once; 1 is no pipeline.
         cache: of the loads of images; ".ca" keeps them near, where Triton obeys.
+        since: of NVIDIA's architectures, the first that has the registers for it.
     """
 
     block_h: int
@@ -31,6 +33,7 @@ class Configuration:
     warps: int = 4
     stages: int = 3
     cache: Literal["", ".ca", ".cg"] = ""
+    since: int = 80
 
 
 _GATHER = {
@@ -56,19 +59,88 @@ _GATHER = {
         Configuration(8, 16, 64, 64),
     ),
 }
+_PHASE = {
+    32: (
+        Configuration(16, 16, 32, 16, stages=2),
+        Configuration(16, 16, 32, 16, stages=1),
+        Configuration(16, 32, 32, 16, warps=8, stages=2),
+    ),
+    64: (
+        Configuration(8, 16, 64, 16, stages=2),
+        Configuration(8, 16, 64, 16, stages=1),
+    ),
+    128: (
+        Configuration(8, 16, 128, 16, warps=8, stages=2),
+        Configuration(8, 16, 128, 16, warps=8, stages=1),
+    ),
+}
+_ROWS = {
+    32: (
+        Configuration(4, 64, 32, 32, stages=2),
+        Configuration(4, 128, 32, 32, warps=8, stages=2),
+        Configuration(2, 128, 32, 32, stages=3),
+        Configuration(2, 64, 32, 32, stages=3),
+        Configuration(4, 64, 32, 32, stages=1),
+        Configuration(4, 32, 32, 32, stages=2),
+    ),
+    64: (
+        Configuration(2, 128, 64, 32, warps=8, stages=2),
+        Configuration(4, 64, 64, 32, warps=8, stages=2),
+        Configuration(2, 64, 64, 32, stages=2),
+        Configuration(2, 64, 64, 64, stages=2),
+        Configuration(4, 32, 64, 32, stages=2),
+    ),
+    128: (
+        Configuration(2, 64, 128, 32, warps=8, stages=2),
+        Configuration(2, 128, 128, 32, warps=8, stages=2),
+        Configuration(2, 32, 128, 32, stages=2),
+    ),
+}
 """By output channels, for 16 bits. The first is taken where none is told."""
 
 
-def gather_configurations(call: Call) -> list[Configuration]:
+def gather_configurations(call: Call, gpu: Gpu | None = None) -> list[Configuration]:
     """What to try of the kernel "gather" for a call, without what cannot be launched.
+
+    `gpu` is by default where the call's tensors are.
 
     >>> image, weight = torch.zeros(1, 8, 4, 4), torch.zeros(24, 8, 3, 3)
     >>> gather_configurations(Call([image], weight))[0].block_co
     32
     """
+    return _fitting(_GATHER, call, gpu, shared_bytes)
+
+
+def phase_configurations(call: Call, gpu: Gpu | None = None) -> list[Configuration]:
+    """What to try of the kernel "phase" for a call, without what cannot be launched."""
+
+    def shared(one: Configuration, itemsize: int) -> int:
+        quarter = replace(one, block_h=one.block_h // 2, block_w=one.block_w // 2)
+        return shared_bytes(quarter, itemsize, tiles=16, taps=9)
+
+    return _fitting(_PHASE, call, gpu, shared)
+
+
+def rows_configurations(call: Call, gpu: Gpu | None = None) -> list[Configuration]:
+    """What to try of the kernel "rows" for a call, without what cannot be launched."""
+
+    def shared(one: Configuration, itemsize: int) -> int:
+        row = replace(one, block_h=1)
+        return shared_bytes(row, itemsize, tiles=one.block_h + 2, taps=3)
+
+    return _fitting(_ROWS, call, gpu, shared)
+
+
+def _fitting(
+    shipped: dict[int, tuple[Configuration, ...]],
+    call: Call,
+    gpu: Gpu | None,
+    shared: Callable[[Configuration, int], int],
+) -> list[Configuration]:
     outputs = padded(call.weight.shape[0])
     inputs = padded(max(image.shape[1] for image in call.images))
     itemsize = call.weight.itemsize
+    gpu = gpu_of(call.weight.device) if gpu is None else gpu
     fitted = dict.fromkeys(
         replace(
             one,
@@ -78,10 +150,12 @@ def gather_configurations(call: Call) -> list[Configuration]:
             block_ci=min(max(16, one.block_ci * 2 // itemsize), inputs),
             warps=8 if outputs > 128 else one.warps,
         )
-        for one in _GATHER[min(max(outputs, 32), 128)]
+        for one in shipped[min(max(outputs, 32), 128)]
+        if one.since <= gpu.arch
+        # a head needs all channels of a pixel, and not every tile leaves room for them
+        if "logits" not in call.outputs or one.block_co >= min(outputs, 128)
     )
-    limit = shared_limit(call.weight.device)
-    return [one for one in fitted if shared_bytes(one, itemsize) <= limit]
+    return [one for one in fitted if shared(one, itemsize) <= gpu.shared]
 
 
 def padded(channels: int) -> int:
@@ -93,15 +167,46 @@ def padded(channels: int) -> int:
     return 1 << max(4, (channels - 1).bit_length())
 
 
-def shared_bytes(configuration: Configuration, itemsize: int) -> int:
+def shared_bytes(
+    configuration: Configuration, itemsize: int, tiles: int = 1, taps: int = 1
+) -> int:
     """Shared memory of a program: blocks under way, and then sums in another order.
+
+    A step of its loop takes `tiles` of block_h x block_w pixels and weights of `taps`.
 
     >>> shared_bytes(Configuration(8, 16, 32, 32), itemsize=2)
     30720
     """
-    pixels = configuration.block_h * configuration.block_w
-    blocks = (pixels + configuration.block_co) * configuration.block_ci * itemsize
-    return max(configuration.stages * blocks, pixels * configuration.block_co * 4)
+    one = configuration
+    pixels = one.block_h * one.block_w
+    if one.stages == 1:  # a tile is read when it is multiplied
+        tiles = 1
+    blocks = (tiles * pixels + taps * one.block_co) * one.block_ci * itemsize
+    return max(one.stages * blocks, pixels * one.block_co * 4)
+
+
+class Gpu(NamedTuple):
+    """What of a GPU decides what is tried on it.
+
+    `arch` is that of NVIDIA, 90 for sm_90, or 80 for what others have; `shared` are the
+    bytes of shared memory that a program may have.
+    """
+
+    arch: int
+    shared: int
+
+
+def gpu_of(device: torch.device) -> Gpu:
+    """The GPU that is `device`.
+
+    >>> gpu_of(torch.device("cpu")).arch
+    80
+    """
+    arch = 80
+    if device.type == "cuda" and torch.version.hip is None:
+        major, minor = torch.cuda.get_device_capability(device)
+        arch = 10 * major + minor
+    return Gpu(arch, shared_limit(device))
 
 
 def shared_limit(device: torch.device) -> int:
@@ -115,3 +220,4 @@ def shared_limit(device: torch.device) -> int:
     of_device: Any = torch.cuda.get_device_properties(device)
     block: int = of_device.shared_memory_per_block
     return int(getattr(of_device, "shared_memory_per_block_optin", block))
+

@@ -79,6 +79,8 @@ def _file(name: str) -> Any:
 IMPLEMENTATIONS = {
     "reference": Implementation(_run_reference, lambda call: None),
     "gather": _of_triton("gather"),
+    "phase": _of_triton("phase"),
+    "rows": _of_triton("rows"),
 }
 """By name."""
 

@@ -11,17 +11,17 @@ turn have the same taps, and the maxima are those of the turns.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from nestgen.kernels.call import Call
+from nestgen.kernels.call import Call, Output
 from nestgen.kernels.configurations import Configuration, gather_configurations
 from nestgen.kernels.images import new_outputs
-from nestgen.kernels.packing import pack_phases, pack_weight
+from nestgen.kernels.launch import Launch, call_arguments
 from nestgen.kernels.tiles import (
     activated,
     biased,
@@ -48,8 +48,16 @@ def why_not(call: Call) -> str | None:
 
 def run(call: Call, configuration: Configuration | None = None) -> list[Tensor]:
     """What `call` asks for; by the first shipped configuration where none is given."""
-    one = configuration or gather_configurations(call)[0]
     outputs = new_outputs(call)
+    launch(call, outputs, configuration or gather_configurations(call)[0]).run()
+    return list(outputs.values())
+
+
+def launch(
+    call: Call, outputs: Mapping[Output, Tensor], configuration: Configuration
+) -> Launch:
+    """The launch that writes the `outputs` of a call."""
+    one = configuration
     channels, (height, width) = call.weight.shape[0], call.size
     windows = call.up == "phases" or "pooled" in outputs
     tiles = (
@@ -58,47 +66,22 @@ def run(call: Call, configuration: Configuration | None = None) -> list[Tensor]:
         * triton.cdiv(width, one.block_w * (1 + windows))
     )
     turns = 4 if windows and "pooled" not in outputs else 1
-    programs = tiles * turns * triton.cdiv(channels, one.block_co)
-    if programs == 0:
-        return list(outputs.values())
     groups = [
-        (size, list(same))
+        (size, tuple(same))
         for size, same in groupby(call.skips, lambda skip: skip.shape[1])
     ]
-    pack_low = pack_phases if call.up == "phases" else pack_weight
-    with torch.cuda.device_of(call.weight):
-        gather_kernel[(programs,)](
-            tuple(tuple(same) for _, same in groups),
-            pack_weight(call.weight),
-            call.low,
-            None if call.low_weight is None else pack_low(call.low_weight),
-            None if call.bias is None else call.bias.contiguous(),
-            None if call.head_weight is None else call.head_weight.contiguous(),
-            call.head_bias,
-            outputs.get("features"),
-            outputs.get("pooled"),
-            outputs.get("logits"),
-            height,
-            width,
-            WIDTHS=tuple(width for width, _ in groups),
-            COLUMNS=call.weight.shape[1],
-            LOW=0 if call.low is None else call.low.shape[1],
-            CO=channels,
-            CLASSES=0 if call.head_weight is None else call.head_weight.shape[0],
-            UP=call.up,
-            BORDERS=call.bias is not None and call.bias.ndim == 3,
-            SLOPE=call.slope,
-            BLOCK_H=one.block_h,
-            BLOCK_W=one.block_w,
-            BLOCK_CO=one.block_co,
-            BLOCK_CI=one.block_ci,
-            CACHE=one.cache,
-            PRECISION=dot_precision(call.weight),
-            num_warps=one.warps,
-            num_stages=one.stages,
-            enable_fp_fusion=True,
-        )
-    return list(outputs.values())
+    arguments = call_arguments(call, outputs, one) | {
+        "skips": tuple(same for _, same in groups),
+        "height": height,
+        "width": width,
+        "WIDTHS": tuple(size for size, _ in groups),
+        "UP": call.up,
+        "BLOCK_H": one.block_h,
+        "BLOCK_W": one.block_w,
+        "PRECISION": dot_precision(call.weight),
+    }
+    programs = tiles * turns * triton.cdiv(channels, one.block_co)
+    return Launch(gather_kernel, programs, arguments, one)
 
 
 @triton.jit(do_not_specialize=["height", "width"])

@@ -12,6 +12,9 @@ import pytest
 import torch
 from hypothesis import settings
 
+# kernels run in Python on the CPU; settled when triton is imported, by torch too
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # time says nothing about a machine that others use too
 settings.register_profile("nestgen", deadline=None, derandomize=True)
 settings.load_profile("nestgen")

@@ -1,0 +1,348 @@
+"""Compile the kernels for machines that are not there, and say what came of it.
+
+What is compiled is what would be launched: Triton itself derives types, alignment and
+constants from the launch. Only the driver, which it asks for the machine, is replaced.
+`python -m nestgen.kernels.ahead_of_time` compiles all that is shipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib import import_module
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from nestgen.kernels import configurations
+from nestgen.kernels.call import UPS, Call, Up
+from nestgen.kernels.configurations import Configuration, Gpu
+from nestgen.kernels.images import new_outputs
+from nestgen.kernels.launch import Launch
+from nestgen.kernels.layout import channels_last
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of GPU, by Triton's names of it."""
+
+    backend: Literal["cuda", "hip"]
+    arch: int | str
+    warp_size: int
+    gpu: Gpu
+
+
+TARGETS = {
+    "sm_75": Target("cuda", 75, 32, Gpu(75, 64 * 1024)),
+    "sm_80": Target("cuda", 80, 32, Gpu(80, 163 * 1024)),
+    "sm_90": Target("cuda", 90, 32, Gpu(90, 227 * 1024)),
+    "sm_100": Target("cuda", 100, 32, Gpu(100, 227 * 1024)),
+    "gfx942": Target("hip", "gfx942", 64, Gpu(80, 64 * 1024)),
+}
+"""Bytes of shared memory are from the CUDA C++ Programming Guide, and AMD's of CDNA 3."""
+
+KERNELS = {
+    "gather": configurations.gather_configurations,
+    "phase": configurations.phase_configurations,
+    "rows": configurations.rows_configurations,
+}
+"""By the names of their files: what is shipped."""
+
+FORMATS = {
+    "bf16": (torch.bfloat16, "ieee"),
+    "fp16": (torch.float16, "ieee"),
+    "tf32": (torch.float32, "tf32"),
+    "fp32": (torch.float32, "ieee"),
+}
+"""The dtype of all tensors, and how Triton is to multiply it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A kernel to be compiled for a layer of a nested U-Net.
+
+    The layer has `channels`, two skips of as many, and a low input of twice as many
+    unless `up` is "none". Its result is pooled where it has none, else it has a head.
+    """
+
+    kernel: str
+    target: str
+    format: str
+    up: Up
+    channels: int
+    configuration: Configuration
+
+    @property
+    def needs_matrix(self) -> bool:
+        """Whether the target has matrix instructions for the format."""
+        return self.format != "fp32" or TARGETS[self.target].backend == "hip"
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What a compiler made of a launch.
+
+    Attributes:
+        registers: of a thread; on AMD those of the sums are among them.
+        stack: bytes of a thread that are in memory, as what is spilled is.
+        shared: bytes of shared memory of a program.
+        matrix: how many matrix instructions there are, by name.
+        loads: how many loads of global memory there are, by bits for a thread.
+        seconds: to compile; next to none where Triton's cache has it.
+    """
+
+    registers: int
+    stack: int
+    shared: int
+    matrix: dict[str, int]
+    loads: dict[int, int]
+    seconds: float
+
+    def faults(self, job: Job) -> list[str]:
+        """Why the job's configuration should not be shipped.
+
+        >>> one = Configuration(8, 16, 32, 32)
+        >>> job = Job("gather", "sm_80", "bf16", "none", 32, one)
+        >>> Compiled(255, 8, 1024, {}, {128: 4}, 1.0).faults(job)
+        ['8 bytes of stack', 'no matrix instruction']
+        """
+        limit = TARGETS[job.target].gpu.shared
+        found = {
+            f"{self.stack} bytes of stack": self.stack > 0,
+            "no matrix instruction": job.needs_matrix and not self.matrix,
+            f"{self.shared} bytes shared, {limit} at most": self.shared > limit,
+        }
+        return [fault for fault, there in found.items() if there]
+
+
+@contextmanager
+def target_active(target: Target) -> Iterator[None]:
+    """Let Triton compile for `target` within, whatever machine this is."""
+    from triton.backends.compiler import GPUTarget
+    from triton.runtime import driver
+
+    before = driver._active
+    named = GPUTarget(target.backend, target.arch, target.warp_size)
+    driver.set_active(_AbsentDriver(named))
+    try:
+        yield
+    finally:
+        driver.set_active(before)
+
+
+@dataclass(frozen=True)
+class _AbsentDriver:
+    target: Any
+
+    def get_current_target(self) -> Any:
+        return self.target
+
+    def get_current_device(self) -> str:
+        return str(self.target)
+
+    def get_current_stream(self, device: str) -> int:
+        return 0
+
+
+def compile_job(job: Job) -> Compiled:
+    """Compile a job for its target, and read what came of it."""
+    call = example_call(job.up, job.channels, FORMATS[job.format][0])
+    launch: Launch = _file(job.kernel).launch(
+        call, new_outputs(call), job.configuration
+    )
+    precision = {"PRECISION": FORMATS[job.format][1]}
+    launch = replace(launch, arguments={**launch.arguments, **precision})
+    target = TARGETS[job.target]
+    start = time.perf_counter()
+    with target_active(target):
+        kernel = launch.compile()
+    seconds = time.perf_counter() - start
+    read = _read_cuda if target.backend == "cuda" else _read_hip
+    return Compiled(**read(kernel), shared=kernel.metadata.shared, seconds=seconds)
+
+
+def example_call(up: Up, channels: int, dtype: torch.dtype) -> Call:
+    """The layer of a job, of 512 x 512 pixels, batch 8, on the meta device.
+
+    >>> example_call("phases", 32, torch.float16).images[-1].shape
+    torch.Size([8, 64, 256, 256])
+    """
+
+    def empty(*shape: int) -> Tensor:
+        made = torch.empty(shape, dtype=dtype, device="meta")
+        return channels_last(made) if made.ndim == 4 else made
+
+    c, low = channels, up != "none"
+    low_weight = (2 * c, c, 4, 4) if up == "phases" else (c, 2 * c, 3, 3)
+    return Call(
+        [empty(8, c, 512, 512), empty(8, c, 512, 512)],
+        empty(c, 2 * c, 3, 3),
+        empty(3, 3, c) if up == "phases" else empty(c),
+        empty(8, 2 * c, 256, 256) if low else None,
+        empty(*low_weight) if low else None,
+        up,
+        outputs=("features", "logits" if low else "pooled"),
+        head_weight=empty(2, c, 1, 1) if low else None,
+    )
+
+
+def _file(kernel: str) -> Any:
+    return import_module(f"nestgen.kernels.{kernel}")
+
+
+def _read_cuda(kernel: Any) -> dict[str, Any]:
+    usage = _cuobjdump(kernel.asm["cubin"], "-res-usage")
+    found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
+    assert found is not None, usage
+    code = _cuobjdump(kernel.asm["cubin"], "-sass")
+    loads = re.findall(r"\b(?:LDG(?:STS)?\.|UTMALDG)\S*", code)
+    return {
+        "registers": int(found[1]),
+        "stack": int(found[2]),
+        "matrix": _counted(re.findall(r"\b(?:HG?MMA|UTC\w*MMA)\.\S*", code)),
+        "loads": _counted(map(_cuda_bits, loads)),
+    }
+
+
+def _cuda_bits(load: str) -> int:
+    """The bits of a load, of its name.
+
+    >>> _cuda_bits("LDG.E.U16.CONSTANT"), _cuda_bits("LDG.E"), _cuda_bits("LDGSTS.E.128")
+    (16, 32, 128)
+    """
+    found = re.search(r"\.[US]?(8|16|64|128)\b", load)
+    return int(found[1]) if found else 32
+
+
+def _cuobjdump(binary: bytes, wanted: str) -> str:
+    from triton import knobs
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "kernel.cubin")
+        file.write_bytes(binary)
+        command = [knobs.nvidia.cuobjdump.path, wanted, str(file)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def _read_hip(kernel: Any) -> dict[str, Any]:
+    code: str = kernel.asm["amdgcn"]
+    loads = re.findall(r"\b(?:global|buffer)_load_(\w+)", code)
+    return {
+        "registers": _amd_number("vgpr_count", code),
+        "stack": _amd_number("private_segment_fixed_size", code),
+        "matrix": _counted(re.findall(r"\bv_mfma_\w+", code)),
+        "loads": _counted(map(_amd_bits, loads)),
+    }
+
+
+def _amd_number(name: str, code: str) -> int:
+    found = re.search(rf"\.{name}:\s+(\d+)", code)
+    assert found is not None, name
+    return int(found[1])
+
+
+def _amd_bits(load: str) -> int:
+    """The bits of a load, of the end of its name.
+
+    >>> _amd_bits("dwordx4"), _amd_bits("dword"), _amd_bits("ushort"), _amd_bits("sbyte")
+    (128, 32, 16, 8)
+    """
+    words = re.match(r"dwordx?(\d?)", load)
+    if words:
+        return 32 * int(words[1] or 1)
+    return 16 if "short" in load or "16" in load else 8
+
+
+def _counted(found: Iterable[Any]) -> dict[Any, int]:
+    return dict(sorted(Counter(found).items()))
+
+
+def shipped_jobs(
+    kernels: Sequence[str],
+    targets: Sequence[str],
+    formats: Sequence[str],
+    channels: Sequence[int],
+) -> Iterator[Job]:
+    """All shipped configurations of the kernels that fit into the targets."""
+    for kernel, target, format, up, width in product(
+        kernels, targets, formats, UPS, channels
+    ):
+        call = example_call(up, width, FORMATS[format][0])
+        if _file(kernel).why_not(call) is None:
+            for one in KERNELS[kernel](call, TARGETS[target].gpu):
+                yield Job(kernel, target, format, up, width, one)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compile what is shipped and print a line for each; 1 where one has a fault."""
+    asked = _parse(arguments)
+    jobs = shipped_jobs(asked.kernel, asked.target, asked.format, asked.channels)
+    rows = [_report(job) for job in jobs]
+    if asked.json:
+        asked.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    bad = [row for row in rows if row["faults"]]
+    print(f"{len(rows)} compiled, {len(bad)} with faults", flush=True)
+    for row in bad:
+        print(_line(row))
+    return 1 if bad else 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    allowed: dict[str, Sequence[Any]] = {
+        "kernel": list(KERNELS),
+        "target": list(TARGETS),
+        "format": list(FORMATS),
+        "channels": [16, 32, 64, 128],
+    }
+    usual = {"target": ["sm_80", "sm_90", "gfx942"], "format": ["bf16", "tf32"]}
+    for name, choices in allowed.items():
+        parser.add_argument(
+            f"--{name}",
+            nargs="+",
+            choices=choices,
+            default=usual.get(name, choices),
+            type=type(choices[0]),
+        )
+    parser.add_argument("--json", type=Path, help="a file to be written, with all of it")
+    return parser.parse_args(arguments)
+
+
+def _report(job: Job) -> dict[str, Any]:
+    row = asdict(job)
+    try:
+        made = compile_job(job)
+    except Exception as error:  # whatever a compiler raises is the finding
+        row |= {"faults": [f"{type(error).__name__}: {error}".splitlines()[0]]}
+    else:
+        row |= {**asdict(made), "faults": made.faults(job)}
+    print(_line(row), flush=True)
+    return row
+
+
+def _line(row: dict[str, Any]) -> str:
+    words = [row[name] for name in ("kernel", "target", "format", "up", "channels")]
+    words += row["configuration"].values()
+    if "seconds" in row:
+        words += [f"{row[name]} {name}" for name in ("registers", "stack", "shared")]
+        matrix = " ".join(f"{n} {name}" for name, n in row["matrix"].items())
+        loads = " ".join(f"{n}x{bits}" for bits, n in row["loads"].items())
+        words += [matrix or "no matrix", "loads", loads, f"{row['seconds']:.1f} s"]
+    return " ".join(map(str, [*words, *row["faults"]]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
