@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nestgen.drawing import draw as draw
     from nestgen.errors import NestgenError as NestgenError
     from nestgen.foreign.take import import_weights as import_weights
+    from nestgen.fusion.fuse import fuse as fuse
     from nestgen.inference.bench import bench as bench
     from nestgen.inference.calibrate import calibrate as calibrate
     from nestgen.inference.growing import predict_anytime as predict_anytime
@@ -46,6 +47,7 @@ _HOMES = {
     "build": "nestgen.codegen.load",
     "calibrate": "nestgen.inference.calibrate",
     "draw": "nestgen.drawing",
+    "fuse": "nestgen.fusion.fuse",
     "gradients": "nestgen.surgery.gradients",
     "import_weights": "nestgen.foreign.take",
     "inspect": "nestgen.inspection.report",
@@ -72,6 +74,7 @@ __all__ = [
     "build",
     "calibrate",
     "draw",
+    "fuse",
     "gradients",
     "import_weights",
     "inspect",

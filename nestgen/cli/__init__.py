@@ -27,6 +27,7 @@ COMMANDS = [
     "import",
     "levels",
     "prune",
+    "fuse",
     "bench",
     "transfer",
     "calibrate",

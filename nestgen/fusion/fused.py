@@ -31,11 +31,16 @@ class Fused(nn.Module):
         leaves, self._structure = tree_flatten(like)
         self._leaves = [None if hasattr(leaf, "shape") else leaf for leaf in leaves]
         self._places = [n for n, leaf in enumerate(leaves) if hasattr(leaf, "shape")]
-        names = [node.name for node in inside.graph.find_nodes(op="placeholder")]
+        names = [node.name for node in self.placeholders]
         self._sides = [
             (names.index(name), axis) for _, name, axis in sides_of(conditions)
         ]
         self._fit = _function(conditions)
+
+    @property
+    def placeholders(self) -> list[fx.Node]:
+        """The inputs of the graph."""
+        return list(self.inside.graph.find_nodes(op="placeholder"))
 
     def forward(self, *inputs: Tensor) -> Any:
         """As the original; `ValueError` for sizes of which the graph is not known."""
