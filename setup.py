@@ -15,5 +15,6 @@ setup(
     package_data={
         "nestgen": ["py.typed"],
         "nestgen.fusion": ["choices.json"],
-        "nestgen.templates": ["*.jinja"]},
+        "nestgen.templates": ["*.jinja"],
+    },
 )

@@ -309,7 +309,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             default=usual.get(name, choices),
             type=type(choices[0]),
         )
-    parser.add_argument("--json", type=Path, help="a file to be written, with all of it")
+    parser.add_argument(
+        "--json", type=Path, help="a file to be written, with all of it"
+    )
     return parser.parse_args(arguments)
 
 

@@ -69,9 +69,7 @@ def configuration_of(text: str) -> Configuration:
         least <= n <= most and n.bit_count() == 1 for n, least, most in sizes
     ):
         example = Configuration(8, 16, 32, 64, cache=".ca")
-        raise ValueError(
-            f"configuration={text[:50]!r} is not allowed, as {example}"
-        )
+        raise ValueError(f"configuration={text[:50]!r} is not allowed, as {example}")
     assert found is not None
     cache: Any = (found[7] or "").strip()
     return Configuration(*numbers, stages, cache)
@@ -269,4 +267,3 @@ def shared_limit(device: torch.device) -> int:
     of_device: Any = torch.cuda.get_device_properties(device)
     block: int = of_device.shared_memory_per_block
     return int(getattr(of_device, "shared_memory_per_block_optin", block))
-

@@ -6,18 +6,23 @@ from nestgen.errors import SettingsError
 from nestgen.fusion.choice import Choice
 from nestgen.fusion.lowered import forms
 from nestgen.fusion.match import HotPath, match
+from nestgen.fusion.signature import key_of
 from nestgen.fusion.work import Work
 from nestgen.kernels.fused_conv import IMPLEMENTATIONS
 
 RUNTIMES = ("eager", "compile", "onnxruntime", "openvino")
+MEASURED = "kernels"
+"""For each hot path, what was measured to be the best on its device."""
 KERNELS = tuple(name for name in IMPLEMENTATIONS if name != "reference")
 
 
 def check_target(target: str) -> None:
     """Raise `SettingsError` for a target that is not known."""
-    if target not in (*RUNTIMES, *KERNELS):
-        known = ", ".join((*RUNTIMES, *KERNELS))
-        raise SettingsError(f"target: {target[:60]!a} is not allowed, one of {known}")
+    known = (*RUNTIMES, MEASURED, *KERNELS)
+    if target not in known:
+        raise SettingsError(
+            f"target: {target[:60]!a} is not allowed, one of {', '.join(known)}"
+        )
 
 
 def choose(work: Work) -> None:
@@ -27,7 +32,19 @@ def choose(work: Work) -> None:
 
 
 def _choice(work: Work, path: HotPath) -> Choice:
+    images = len(work.shape(path.node)) == 4
     if work.target in KERNELS:
-        images = len(work.shape(path.node)) == 4
         return Choice(forms(path)[0], work.target) if images else Choice()
+    if work.target == MEASURED and images:
+        return _measured(work, path)
     return Choice()
+
+
+def _measured(work: Work, path: HotPath) -> Choice:
+    found = work.find(key_of(work, path))
+    if found is None:
+        work.rows[path.node].left.append("not measured on this device")
+        return Choice()
+    if found == Choice():
+        work.rows[path.node].left.append("nothing was measured to be faster")
+    return found

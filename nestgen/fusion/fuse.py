@@ -3,38 +3,90 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
 
-from nestgen.errors import ModuleError, in_a_line
-from nestgen.fusion.choose import check_target, choose
+from nestgen.errors import ModuleError, SettingsError, in_a_line
+from nestgen.fusion.choice import Choice
+from nestgen.fusion.choose import MEASURED, check_target, choose
 from nestgen.fusion.drop import drop
 from nestgen.fusion.fold import fold
 from nestgen.fusion.fused import Fused
+from nestgen.fusion.graphed import Graphed, require_gpu
 from nestgen.fusion.launch import launch
+from nestgen.fusion.lay_out import lay_out
 from nestgen.fusion.report import Report
+from nestgen.fusion.signature import Key
+from nestgen.fusion.table import read_table, shipped, users_file
+from nestgen.fusion.tune import Tuning
+from nestgen.fusion.tune import tune as measure
 from nestgen.fusion.work import Work
 from nestgen.surgery.cut_any import WAYS
 from nestgen.surgery.follow import Followed
 from nestgen.surgery.kept import Inputs, output_tensors, run
 from nestgen.surgery.whole import Whole, whole
 
-PASSES: tuple[Callable[[Work], None], ...] = (drop, fold, choose, launch)
+PASSES: tuple[Callable[[Work], None], ...] = (
+    drop,
+    fold,
+    measure,
+    choose,
+    launch,
+    lay_out,
+)
 """In this order."""
 
 
+Find = Callable[[Key], Choice | None]
+
+
+@overload
 def fuse(
-    module: nn.Module, example: Tensor | Inputs, *, target: str = "eager"
-) -> Fused:
+    module: nn.Module,
+    example: Tensor | Inputs,
+    *,
+    target: str = "eager",
+    tune: bool | Tuning = False,
+    cuda_graph: Literal[False] = False,
+    find: Find | None = None,
+) -> Fused: ...
+@overload
+def fuse(
+    module: nn.Module,
+    example: Tensor | Inputs,
+    *,
+    target: str = "eager",
+    tune: bool | Tuning = False,
+    cuda_graph: bool,
+    find: Find | None = None,
+) -> Fused | Graphed: ...
+def fuse(
+    module: nn.Module,
+    example: Tensor | Inputs,
+    *,
+    target: str = "eager",
+    tune: bool | Tuning = False,
+    cuda_graph: bool = False,
+    find: Find | None = None,
+) -> Fused | Graphed:
     """A network that computes the same with less: norms folded, the hot path in one.
 
     `module` is in eval mode and stays as it is; `example` is an input, or a tuple of
     them, [N, C, H, W] or whatever it takes, and need not be large: the result takes
     other sizes as `module` does. Its `report` tells what was done to each convolution.
 
-    Raises `ModuleError` for a module in training mode, one that cannot be followed, and
+    For the target "kernels", `find` tells the choice for a hot path of the example's
+    size, by default what `users_file` and then `shipped` have; `tune` measures what is
+    not in the former yet. With `cuda_graph` the result takes this one size, and is
+    replayed at once.
+
+    Raises `SettingsError` for a target that is not known, and for what does not go with
+    it; `ModuleError` for a module in training mode, one that cannot be followed, and
     where the result rounds more than twice as badly as the module itself, against the
     module in float64.
 
@@ -47,24 +99,56 @@ def fuse(
     check_target(target)
     _require_eval(module)
     inputs = (example,) if isinstance(example, Tensor) else example
+    if cuda_graph:
+        require_gpu(inputs)
+    known, tuning = _measurements(target, tune)
     with torch.no_grad():
-        given = run(module, inputs)
-        asked = whole(module, tuple(output_tensors(given)), inputs)
         rejected: dict[str, str] = {}
-        followed = _followed(asked, rejected)
-        work = Work(followed.module, asked.example, target)
+        with _repeatable():
+            given = run(module, inputs)
+            asked = whole(module, tuple(output_tensors(given)), inputs)
+            followed = _followed(asked, rejected)
+        work = Work(followed.module, asked.example, target, find or known, tuning)
         for change in PASSES:
             change(work)
         fused = Fused(work.finish(), given, followed.conditions).eval()
         error = _require_as_exact(fused, asked)
     fused.report = Report(
-        rows=work.report,
+        rows=tuple(
+            replace(row, left=list(dict.fromkeys(row.left))) for row in work.report
+        ),
         way=followed.way,
         rejected=rejected,
         error=error,
         inputs=tuple(tuple(x[0].shape) for x in asked.tried),
     )
-    return fused
+    return Graphed(fused, inputs) if cuda_graph else fused
+
+
+def _measurements(target: str, tune: bool | Tuning) -> tuple[Find, Tuning | None]:
+    """What looks up what was measured, and what measures."""
+    if target != MEASURED:
+        if tune:
+            raise SettingsError(
+                f"tune: target {target!a} is not allowed, {MEASURED} alone"
+            )
+        return lambda key: None, None
+    tuning = tune if isinstance(tune, Tuning) else Tuning() if tune else None
+    own = read_table(users_file()) if tuning is None else tuning.table
+    others = shipped()
+    return lambda key: own.find(key) or others.find(key), tuning
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """A GPU gives the same bits each time, so that a trace can be held against it."""
+    known: Any = torch.backends
+    before = known.cudnn.deterministic
+    known.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        known.cudnn.deterministic = before
 
 
 def _require_eval(module: nn.Module) -> None:

@@ -86,7 +86,7 @@ def device_name(device: torch.device) -> str:
 
 
 def dtype_name(weight: torch.Tensor) -> str:
-    """"tf32" where a GPU's convolutions round the factors of float32.
+    """ "tf32" where a GPU's convolutions round the factors of float32.
 
     >>> dtype_name(torch.zeros(1, dtype=torch.bfloat16))
     'bfloat16'

@@ -138,7 +138,9 @@ class Task:
     def _written(self) -> list[Tensor]:
         convolution = self.path.convolution
         x = torch.cat(self._parts(), 1)
-        return self._made_of(F.conv2d(x, convolution.weight, convolution.bias, padding=1))
+        return self._made_of(
+            F.conv2d(x, convolution.weight, convolution.bias, padding=1)
+        )
 
     def _composed(self) -> Compute:
         path, low = self.path, self.low

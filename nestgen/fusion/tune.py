@@ -13,19 +13,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nestgen.errors import in_a_line
+from nestgen.errors import SettingsError, in_a_line
 from nestgen.fusion.choice import Choice
 from nestgen.fusion.lowered import forms
 from nestgen.fusion.match import HotPath, match
 from nestgen.fusion.poisoned import Poisoned
 from nestgen.fusion.signature import Key, key_of
 from nestgen.fusion.stopwatch import Stopwatch, stopwatch
-from nestgen.fusion.table import Entry, Table, read_table, users_file, write_table
+from nestgen.fusion.table import Entry, read_table, users_file, write_table
 from nestgen.fusion.task import Compute, Task
 from nestgen.fusion.work import Work
-from nestgen.kernels.configurations import KERNELS
+from nestgen.kernels.call import Call
+from nestgen.kernels.configurations import KERNELS, Configuration
+from nestgen.precision import without_tf32
 
 WARM_UP = 2
+
+Launched = tuple[str, Call, Configuration]
 
 
 @dataclass
@@ -41,6 +45,8 @@ class Tuning:
         stopped: once it says so, no other hot path is begun.
         clock: gives the seconds of a run; by default that of the device.
         kernels: that are tried.
+        prepare: is called first with all launches that will be tried, by kernel, call
+            and configuration: who has many processors can compile them at once.
     """
 
     file: Path = field(default_factory=users_file)
@@ -50,8 +56,11 @@ class Tuning:
     stopped: Callable[[], object] = lambda: False
     clock: Stopwatch | None = None
     kernels: Sequence[str] = tuple(KERNELS)
+    prepare: Callable[[Sequence[Launched]], object] = lambda launches: None
 
     def __post_init__(self) -> None:
+        if self.rounds < 2:
+            raise SettingsError(f"rounds: {self.rounds} is not allowed, 2 or more")
         self.table = read_table(self.file)
 
 
@@ -74,6 +83,9 @@ def tune(work: Work) -> None:
         if not _is_known(tuning.table.entries.get(key))
     }
     largest = sorted(pending, key=_size, reverse=True)
+    tuning.prepare(
+        [one for key in largest for one in _launches(Task.of(work, pending[key]), tuning)]
+    )
     for done, key in enumerate(largest):
         tuning.progress(done, len(pending))
         if tuning.stopped():
@@ -82,6 +94,12 @@ def tune(work: Work) -> None:
         tuning.table.add(entry)
         write_table(tuning.file, tuning.table)
     tuning.progress(len(pending), len(pending))
+
+
+def _launches(task: Task, tuning: Tuning) -> Iterator[Launched]:
+    for choice in candidates(task, tuning.kernels, tuning.configurations):
+        if choice.configuration is not None:
+            yield choice.impl, task.call(choice.form), choice.configuration
 
 
 def _is_known(entry: Entry | None) -> bool:
@@ -117,11 +135,17 @@ def measure(work: Work, path: HotPath, key: Key, tuning: Tuning) -> Entry:
         clock = tuning.clock or stopwatch(path.convolution.weight.device)
         seconds = in_turn(right, clock, tuning.rounds)
     best, of_torch = winner(seconds)
-    median = {choice: 1e3 * statistics.median(taken) for choice, taken in seconds.items()}
+    median = {
+        choice: 1e3 * statistics.median(taken) for choice, taken in seconds.items()
+    }
+    device, _, signature = key
+    dtype: Any = key.dtype
     form: Any = best.form
     torch_form: Any = of_torch.form
     return Entry(
-        *key,
+        device,
+        dtype,
+        signature,
         form=form,
         impl=best.impl,
         configuration="" if best.configuration is None else str(best.configuration),
@@ -168,7 +192,7 @@ class Judge:
         dtype = task.path.convolution.weight.dtype
         on_gpu = task.path.convolution.weight.is_cuda
         wide = torch.float32 if on_gpu and dtype.itemsize == 2 else torch.float64
-        with _ieee():
+        with without_tf32():
             exact = task.to(wide).by(Choice("written"))()
         own = task.by(Choice("written"))()
         allowed = [
@@ -183,35 +207,22 @@ class Judge:
         Whatever it does not write is NaN.
         """
         try:
-            with Poisoned():
+            with Poisoned():  # type: ignore[no-untyped-call]
                 found = task.by(choice)()
         except Exception as error:  # of compilers, drivers and kernels
             return in_a_line(error)
         for name, y, true, allowed in zip(
             task.outputs, found, self.exact, self.allowed, strict=True
         ):
-            error = _distance(y, true)
-            if not error <= allowed:
-                share = 2 * error / allowed if allowed else error
+            off = _distance(y, true)
+            if not off <= allowed:
+                share = 2 * off / allowed if allowed else off
                 return f"{name} errs {share:.3g} times as much as torch's"
         return None
 
 
 def _distance(y: Tensor, true: Tensor) -> float:
     return float((y.to(true.dtype) - true).norm())
-
-
-class _ieee:
-    """float32 is multiplied as such, not with the ten bits of TF32."""
-
-    def __enter__(self) -> None:
-        known: Any = torch.backends
-        self.place = known.cudnn.conv
-        self.before = self.place.fp32_precision
-        self.place.fp32_precision = "ieee"
-
-    def __exit__(self, *_: object) -> None:
-        self.place.fp32_precision = self.before
 
 
 def in_turn(
