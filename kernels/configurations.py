@@ -63,9 +63,9 @@ _PHASE = {
     32: (
         Configuration(16, 16, 32, 32, stages=1, since=90),
         Configuration(2, 128, 32, 32, stages=1, since=90),
-        Configuration(16, 16, 32, 16, stages=2),
+        Configuration(16, 16, 32, 16, stages=2, since=90),
         Configuration(16, 16, 32, 16, stages=1),
-        Configuration(16, 32, 32, 16, warps=8, stages=2),
+        Configuration(8, 16, 32, 16, stages=2),
     ),
     64: (
         Configuration(16, 16, 64, 16, stages=2, since=90),
