@@ -20,7 +20,7 @@ class Configuration:
     Attributes:
         block_h, block_w: rows and columns of the pixels that a program computes.
         block_co: output channels that it computes, 16 at least.
-        block_ci: input channels of a product, 16 at least.
+        block_ci: input channels of a product, 16 at least, or 8 of float32.
         warps: of 32 threads (64 on AMD), that share a program.
         stages: how many blocks are on their way from memory at once; 1 is no pipeline.
         cache: of the loads of images; ".ca" keeps them near, where Triton obeys.
@@ -100,15 +100,22 @@ _GATHER = {
 }
 _PHASE = {
     32: (
-        Configuration(16, 16, 32, 16, stages=2),
+        Configuration(16, 16, 32, 32, stages=1, since=90),
+        Configuration(2, 128, 32, 32, stages=1, since=90),
+        Configuration(16, 16, 32, 16, stages=2, since=90),
         Configuration(16, 16, 32, 16, stages=1),
-        Configuration(16, 32, 32, 16, warps=8, stages=2),
+        Configuration(8, 16, 32, 16, stages=2),
     ),
     64: (
+        Configuration(16, 16, 64, 16, stages=2, since=90),
+        Configuration(16, 16, 64, 16, stages=1, since=90),
+        Configuration(16, 32, 64, 16, warps=8, stages=1, since=90),
         Configuration(8, 16, 64, 16, stages=2),
         Configuration(8, 16, 64, 16, stages=1),
     ),
     128: (
+        Configuration(16, 16, 64, 16, stages=2, since=90),
+        Configuration(16, 16, 64, 16, stages=1, since=90),
         Configuration(8, 16, 128, 16, warps=8, stages=2),
         Configuration(8, 16, 128, 16, warps=8, stages=1),
     ),
@@ -194,7 +201,7 @@ def _fitting(
             block_co=outputs
             if "logits" in call.outputs
             else min(one.block_co, outputs),
-            block_ci=min(max(16, one.block_ci * 2 // itemsize), inputs),
+            block_ci=min(one.block_ci * 2 // itemsize, inputs),
             warps=8 if outputs > 128 else one.warps,
         )
         for one in shipped[min(max(outputs, 32), 128)]

@@ -37,7 +37,7 @@ WIDEST_HEAD = 128
 def why_not(call: Call) -> str | None:
     """Why the kernel cannot run `call`, or None where it can."""
     if call.up != "phases":
-        return f"up={call.up!r}, phases alone"
+        return f"up={call.up!r}, only 'phases'"
     channels = call.weight.shape[0]
     if "logits" in call.outputs and channels > WIDEST_HEAD:
         return f"logits of {channels} channels, {WIDEST_HEAD} at most"

@@ -36,7 +36,7 @@ WIDEST_HEAD = 128
 def why_not(call: Call) -> str | None:
     """Why the kernel cannot run `call`, or None where it can."""
     if call.up == "phases":
-        return "up='phases', none or nearest alone"
+        return "up='phases', only 'none' and 'nearest'"
     channels = call.weight.shape[0]
     if "logits" in call.outputs and channels > WIDEST_HEAD:
         return f"logits of {channels} channels, {WIDEST_HEAD} at most"

@@ -51,6 +51,7 @@ def fuse(
     example: Tensor | Inputs,
     *,
     target: str = "eager",
+    typical: Tensor | Inputs | None = None,
     tune: bool | Tuning = False,
     cuda_graph: Literal[False] = False,
     find: Find | None = None,
@@ -61,6 +62,7 @@ def fuse(
     example: Tensor | Inputs,
     *,
     target: str = "eager",
+    typical: Tensor | Inputs | None = None,
     tune: bool | Tuning = False,
     cuda_graph: bool,
     find: Find | None = None,
@@ -70,6 +72,7 @@ def fuse(
     example: Tensor | Inputs,
     *,
     target: str = "eager",
+    typical: Tensor | Inputs | None = None,
     tune: bool | Tuning = False,
     cuda_graph: bool = False,
     find: Find | None = None,
@@ -80,10 +83,10 @@ def fuse(
     them, [N, C, H, W] or whatever it takes, and need not be large: the result takes
     other sizes as `module` does. Its `report` tells what was done to each convolution.
 
-    For the target "kernels", `find` tells the choice for a hot path of the example's
-    size, by default what `users_file` and then `shipped` have; `tune` measures what is
-    not in the former yet. With `cuda_graph` the result takes this one size, and is
-    replayed at once.
+    For the target "kernels", choices are made for inputs of the size of `typical`, by
+    default of the example: `find` tells them, by default what `users_file` and then
+    `shipped` have, and `tune` measures what is not in the former yet. With `cuda_graph`
+    the result takes that one size alone, and is replayed at once.
 
     Raises `SettingsError` for a target that is not known, and for what does not go with
     it; `ModuleError` for a module in training mode, one that cannot be followed, and
@@ -98,9 +101,10 @@ def fuse(
     """
     check_target(target)
     _require_eval(module)
-    inputs = (example,) if isinstance(example, Tensor) else example
+    inputs = _several(example)
+    used = inputs if typical is None else _several(typical)
     if cuda_graph:
-        require_gpu(inputs)
+        require_gpu(used)
     known, tuning = _measurements(target, tune)
     with torch.no_grad():
         rejected: dict[str, str] = {}
@@ -108,7 +112,7 @@ def fuse(
             given = run(module, inputs)
             asked = whole(module, tuple(output_tensors(given)), inputs)
             followed = _followed(asked, rejected)
-        work = Work(followed.module, asked.example, target, find or known, tuning)
+        work = Work(followed.module, used, target, find or known, tuning)
         for change in PASSES:
             change(work)
         fused = Fused(work.finish(), given, followed.conditions).eval()
@@ -122,7 +126,11 @@ def fuse(
         error=error,
         inputs=tuple(tuple(x[0].shape) for x in asked.tried),
     )
-    return Graphed(fused, inputs) if cuda_graph else fused
+    return Graphed(fused, used) if cuda_graph else fused
+
+
+def _several(inputs: Tensor | Inputs) -> Inputs:
+    return (inputs,) if isinstance(inputs, Tensor) else inputs
 
 
 def _measurements(target: str, tune: bool | Tuning) -> tuple[Find, Tuning | None]:

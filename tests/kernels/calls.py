@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,7 +64,9 @@ class Case:
 def changed(call: Call, change: Callable[[Tensor], Tensor]) -> Call:
     """The call with each of its tensors changed."""
     given = {field.name: getattr(call, field.name) for field in fields(call)}
-    tensors = {k: change(v) for k, v in given.items() if isinstance(v, Tensor)}
+    tensors: dict[str, Any] = {
+        name: change(x) for name, x in given.items() if isinstance(x, Tensor)
+    }
     return replace(call, skips=[change(skip) for skip in call.skips], **tensors)
 
 
