@@ -84,7 +84,11 @@ def tune(work: Work) -> None:
     }
     largest = sorted(pending, key=_size, reverse=True)
     tuning.prepare(
-        [one for key in largest for one in _launches(Task.of(work, pending[key]), tuning)]
+        [
+            one
+            for key in largest
+            for one in _launches(Task.of(work, pending[key]), tuning)
+        ]
     )
     for done, key in enumerate(largest):
         tuning.progress(done, len(pending))
