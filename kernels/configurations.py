@@ -47,7 +47,7 @@ class Configuration:
 
 
 _TEXT = re.compile("([0-9]+)x([0-9]+)x([0-9]+)x([0-9]+) w([0-9]+) s([0-9]+)( .c[ag])?")
-_LEAST = (1, 1, 16, 16, 1)
+_LEAST = (1, 1, 16, 8, 1)
 _MOST = (1024, 1024, 1024, 1024, 32)
 """Of the blocks and the warps, which are powers of 2."""
 _STAGES = range(1, 9)

@@ -12,9 +12,11 @@ class Choice:
     """A form of the hot path, and what runs it.
 
     Attributes:
-        form: "written", one operation after another; "phases", up-sampling composed
-            with the convolution; "nearest", read pixel by pixel; "raised", up-sampled
-            before and read as one more skip.
+        form: of torch's operators: "written", one after another; "split", skips and
+            up-sampled input convolved apart; "composed", up-sampling and convolution in
+            one (see `composed`). Of a kernel: "phases", the same by a 4x4 transposed
+            convolution; "nearest", read pixel by pixel; "raised", up-sampled before and
+            read as one more skip.
         impl: "torch", or the name of a kernel.
         configuration: of the kernel; by default as is shipped.
     """
@@ -27,6 +29,8 @@ class Choice:
         """As the report has it."""
         names = {
             "written": "as written",
+            "split": "skips and up-sampled input apart",
+            "composed": "up-sampling composed",
             "phases": "up-sampling composed",
             "nearest": "inputs and up-sampling read in place",
             "raised": "inputs read in place",

@@ -10,7 +10,20 @@ from nestgen.fusion.signature import key_of
 from nestgen.fusion.work import Work
 from nestgen.kernels.fused_conv import IMPLEMENTATIONS
 
-RUNTIMES = ("eager", "compile", "onnxruntime", "openvino")
+_TORCH = {"transpose": "composed", "nearest": "composed", "bilinear": "composed"}
+RUNTIMES = {
+    "eager": _TORCH,
+    "compile": _TORCH,
+    "onnxruntime": {
+        "transpose": "split",
+        "nearest": "composed",
+        "bilinear": "split",
+        "bilinear-aligned": "split",
+    },
+    "openvino": _TORCH,
+}
+"""The form that runs fastest by each way up, of images on a CPU, as measured by
+benchmarks/fused_cpu.py; as it is written for others."""
 MEASURED = "kernels"
 """For each hot path, what was measured to be the best on its device."""
 KERNELS = tuple(name for name in IMPLEMENTATIONS if name != "reference")
@@ -32,12 +45,13 @@ def choose(work: Work) -> None:
 
 
 def _choice(work: Work, path: HotPath) -> Choice:
-    images = len(work.shape(path.node)) == 4
+    if len(work.shape(path.node)) != 4:
+        return Choice()
     if work.target in KERNELS:
-        return Choice(forms(path)[0], work.target) if images else Choice()
-    if work.target == MEASURED and images:
+        return Choice(forms(path)[0], work.target)
+    if work.target == MEASURED:
         return _measured(work, path)
-    return Choice()
+    return Choice(RUNTIMES[work.target].get(path.up, "written"))
 
 
 def _measured(work: Work, path: HotPath) -> Choice:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from nestgen.errors import ModuleError, SettingsError, in_a_line
 from nestgen.fusion.choice import Choice
 from nestgen.fusion.choose import MEASURED, check_target, choose
+from nestgen.fusion.compose import compose
 from nestgen.fusion.drop import drop
 from nestgen.fusion.fold import fold
 from nestgen.fusion.fused import Fused
@@ -36,8 +37,9 @@ PASSES: tuple[Callable[[Work], None], ...] = (
     fold,
     measure,
     choose,
-    launch,
+    compose,
     lay_out,
+    launch,
 )
 """In this order."""
 

@@ -47,10 +47,11 @@ def _launch(work: Work, path: HotPath, choice: Choice) -> None:
     inputs = images(path, choice.form)
     node = work.put(module, row.name, inputs, at=path.last)
     row.done.append(", ".join([str(choice), *(o for o in outputs if o != "features")]))
+    if choice.form != "raised":
+        work.inside(path.raised, row)
     for n, output in enumerate(outputs):
         old = path.last if output == "features" else taken[output]
-        if old in work.rows and old is not path.node:
-            work.rows[old].done.append(f"in the launch of {row.name}")
+        work.inside(old, row)
         work.replace(old, work.call(operator.getitem, (node, n), at=old))
 
 

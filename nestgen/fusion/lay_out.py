@@ -1,18 +1,19 @@
-"""Weights with the channels beside each other: so are the images between them."""
+"""x[n, c, y, x] at ((n H + y) W + x) C + c: the channels of a pixel side by side."""
 
 from __future__ import annotations
 
-from nestgen.fusion.choose import KERNELS, MEASURED
+from typing import Any
+
+import torch
+
 from nestgen.fusion.work import Work
-from nestgen.kernels.layout import channels_last
+
+_OTHERS = ("onnxruntime", "openvino")
+"""Runtimes that lay tensors out themselves."""
 
 
 def lay_out(work: Work) -> None:
-    """Where kernels read images, torch's own convolutions give them as they read them.
-
-    Torch gives an image in the layout of the weight that it was convolved by.
-    """
-    if work.target in (MEASURED, *KERNELS):
-        for parameter in work.traced.parameters():
-            if parameter.ndim == 4:
-                parameter.data = channels_last(parameter.data)
+    """Weights of images in channels_last; torch lays images out as weights are."""
+    if work.target not in _OTHERS:
+        network: Any = work.traced
+        network.to(memory_format=torch.channels_last)

@@ -24,7 +24,8 @@ class HotPath:
         parts: all that is concatenated, in the order of the weight.
         skips: those of the parts that are not up-sampled for it.
         own: the weight's columns for `skips`.
-        low: what is up-sampled first, or None.
+        raised: the other part, which is up-sampled, or None.
+        low: what it is before.
         up: how: "transpose", "nearest", "bilinear", "bilinear-aligned", or "none".
         of_up: the weight's columns for the up-sampled input.
         up_weight, up_bias: of a transposed convolution.
@@ -37,6 +38,7 @@ class HotPath:
     parts: tuple[fx.Node, ...]
     skips: tuple[fx.Node, ...]
     own: Tensor
+    raised: fx.Node | None = None
     low: fx.Node | None = None
     up: str = "none"
     of_up: Tensor | None = None
@@ -76,6 +78,7 @@ def _path(work: Work, node: fx.Node, convolution: Convolution) -> HotPath:
         skips=parts[:at] + parts[at + 1 :],
         own=torch.cat([convolution.weight[:, :0], *columns], dim=1),
         of_up=of_up,
+        raised=parts[at],
     )
     if isinstance(found, Up):
         return replace(path, low=found.x, up=found.mode)

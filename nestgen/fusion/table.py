@@ -19,7 +19,6 @@ from nestgen.fusion.signature import Key, Signature
 from nestgen.kernels.configurations import KERNELS, configuration_of
 
 MOST_BYTES = 2**24
-TORCH_FORMS = ("written", "phases")
 
 Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(max_length=200)]
@@ -60,11 +59,11 @@ class Entry:
     device: Name
     dtype: Literal["float32", "tf32", "float16", "bfloat16", "float64"]
     signature: Signature
-    form: Literal["written", "phases", "nearest", "raised"]
+    form: Literal["written", "split", "composed", "phases", "nearest", "raised"]
     impl: Annotated[str, AfterValidator(_runner)]
     configuration: Annotated[str, AfterValidator(_configuration)]
     ms: Milliseconds
-    torch_form: Literal["written", "phases"]
+    torch_form: Literal["written", "split", "composed"]
     torch_ms: Milliseconds
     torch: Name
     triton: Name

@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nestgen.fusion.choice import Choice
+from nestgen.fusion.compose import of_low
 from nestgen.fusion.launch import head_of, outputs_of, readers
-from nestgen.fusion.lowered import lowered, phases_bias, phases_weight
+from nestgen.fusion.lowered import lowered
 from nestgen.fusion.match import HotPath
 from nestgen.fusion.work import Work
 from nestgen.kernels.activation import activation
 from nestgen.kernels.call import Call, Output
-from nestgen.kernels.call_reference import spread_bias
 from nestgen.kernels.fused_conv import IMPLEMENTATIONS, fused_conv
 from nestgen.kernels.layout import channels_last
 from nestgen.kernels.upcat_conv_reference import raise2x
@@ -96,7 +96,7 @@ class Task:
         """The function that computes it in this way, with all weights made before."""
         if choice.impl != "torch":
             return self._by_kernel(choice)
-        return self._composed() if choice.form == "phases" else self._written
+        return self._written if choice.form == "written" else self._apart(choice.form)
 
     def why_not(self, choice: Choice) -> str | None:
         """Why a kernel cannot compute it so, or None where it can."""
@@ -129,11 +129,14 @@ class Task:
     def _parts(self) -> list[Tensor]:
         """What is concatenated, the up-sampled input in its place."""
         path, parts = self.path, list(self.skips)
-        if self.low is not None:
-            raised = raise2x(self.low, path.up, path.up_weight, path.up_bias)
-            missing = [n for n, x in enumerate(path.parts) if x not in path.skips]
-            parts.insert(missing[0], channels_last(raised))
+        if path.raised is not None:
+            parts.insert(path.parts.index(path.raised), self._raised())
         return parts
+
+    def _raised(self) -> Tensor:
+        path, low = self.path, self.low
+        assert low is not None
+        return channels_last(raise2x(low, path.up, path.up_weight, path.up_bias))
 
     def _written(self) -> list[Tensor]:
         convolution = self.path.convolution
@@ -142,19 +145,17 @@ class Task:
             F.conv2d(x, convolution.weight, convolution.bias, padding=1)
         )
 
-    def _composed(self) -> Compute:
-        path, low = self.path, self.low
-        assert low is not None
-        weight, bias = channels_last(phases_weight(path)), phases_bias(path)
-        vector = bias if bias is None or bias.ndim == 1 else None
+    def _apart(self, form: str) -> Compute:
+        """The skips, and what is up-sampled, convolved apart (see `compose`)."""
+        path, convolution = self.path, self.path.convolution
+        module: Any = of_low(path, form)
+        other = module.to(memory_format=torch.channels_last)
 
         def compute() -> list[Tensor]:
-            y = F.conv_transpose2d(low, weight, vector, stride=2, padding=1)
-            if self.skips:
-                y += F.conv2d(torch.cat(list(self.skips), 1), path.own, padding=1)
-            if bias is not None and vector is None:
-                y += spread_bias(bias, y.shape[2], y.shape[3])
-            return self._made_of(y)
+            source = self._raised() if form == "split" else self.low
+            skips = torch.cat(list(self.skips), 1)
+            own = F.conv2d(skips, path.own, convolution.bias, padding=1)
+            return self._made_of(own + other(source))
 
         return compute
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nestgen.errors import SettingsError, in_a_line
 from nestgen.fusion.choice import Choice
+from nestgen.fusion.compose import COMPOSED
 from nestgen.fusion.lowered import forms
 from nestgen.fusion.match import HotPath, match
 from nestgen.fusion.poisoned import Poisoned
@@ -173,8 +174,10 @@ def candidates(
     """All ways to compute a task that can run: torch's first, then the kernels'."""
     possible = forms(task.path)
     yield Choice("written")
-    if "phases" in possible:
-        yield Choice("phases")
+    if task.low is not None and task.skips:
+        yield Choice("split")
+        if task.path.up in COMPOSED:
+            yield Choice("composed")
     for form in possible:
         for impl in kernels:
             choice = Choice(form, impl)

@@ -100,6 +100,11 @@ class Work:
         with self.graph.inserting_before(at):
             return self.graph.call_function(function, inputs, options)
 
+    def inside(self, gone: fx.Node | None, row: Row) -> None:
+        """Write down that what `gone` computed is computed where `row` tells of."""
+        if gone in self.rows and self.rows[gone] is not row:
+            self.rows[gone].done.append(f"in {row.name}")
+
     def replace(self, old: fx.Node, new: fx.Node) -> None:
         """Read `new` instead of `old`, and drop what nothing reads any more."""
         new.meta[_SHAPE] = self.shape(old)

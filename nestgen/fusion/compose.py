@@ -1,0 +1,69 @@
+"""conv3x3(cat(s, up2x(l)); W) = conv3x3(s; W_s) + conv3x3(up2x(l); W_l), and less."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn import functional as F
+
+from nestgen.fusion.choice import Choice
+from nestgen.fusion.composed import Doubled, Interpolated, Transposed
+from nestgen.fusion.match import HotPath, match
+from nestgen.fusion.work import Work, convolution_module
+
+COMPOSED = ("transpose", "nearest", "bilinear")
+"""Ways up that are composed with the convolution."""
+
+
+def compose(work: Work) -> None:
+    """Split a convolution where torch's operators then do less.
+
+    Its share of the skips, and its share of the up-sampled input: that is convolved by
+    itself ("split"), or up-sampled and convolved in one (see `composed`).
+    """
+    for path in match(work):
+        choice = work.choices.get(path.node, Choice())
+        if choice.impl == "torch" and choice.form in ("split", "composed"):
+            _compose(work, path, choice)
+
+
+def _compose(work: Work, path: HotPath, choice: Choice) -> None:
+    row, at = work.rows[path.node], path.last
+    if not path.skips:
+        row.left.append("it reads nothing but what is up-sampled")
+        return
+    skips: Any = path.skips[0]
+    if len(path.skips) > 1:
+        skips = work.call(torch.cat, (path.skips,), at, dim=1)
+    own = convolution_module(path.convolution, path.own, path.convolution.bias)
+    share = work.put(own, row.name, (skips,), at)
+    source = path.raised if choice.form == "split" else path.low
+    assert source is not None
+    other = work.put(of_low(path, choice.form), f"{row.name}_low", (source,), at)
+    y = work.call(torch.add, (share, other), at)
+    row.done.append(str(choice))
+    if choice.form == "composed":
+        work.inside(path.raised, row)
+    work.rows[share] = row
+    work.replace(path.last, _activated(work, y, path))
+
+
+def of_low(path: HotPath, form: str) -> nn.Module:
+    """What takes the lower input, raised before where the form is "split"."""
+    assert path.of_up is not None
+    if form == "split":
+        return convolution_module(path.convolution, path.of_up, None)
+    if path.up == "transpose":
+        assert path.up_weight is not None
+        return Transposed(path.of_up, path.up_weight, path.up_bias)
+    return {"nearest": Doubled, "bilinear": Interpolated}[path.up](path.of_up)
+
+
+def _activated(work: Work, y: fx.Node, path: HotPath) -> fx.Node:
+    if path.slope == 1:
+        return y
+    if path.slope == 0:
+        return work.call(F.relu, (y,), path.last)
+    return work.call(F.leaky_relu, (y, path.slope), path.last)
