@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -60,6 +60,11 @@ _GATHER = {
     ),
 }
 _PHASE = {
+    16: (
+        Configuration(16, 16, 16, 16, stages=2, since=90),
+        Configuration(8, 16, 16, 16, stages=2),
+        Configuration(8, 16, 16, 16, stages=1),
+    ),
     32: (
         Configuration(16, 16, 32, 32, stages=1, since=90),
         Configuration(2, 128, 32, 32, stages=1, since=90),
@@ -139,7 +144,7 @@ def rows_configurations(call: Call, gpu: Gpu | None = None) -> list[Configuratio
 
 
 def _fitting(
-    shipped: dict[int, tuple[Configuration, ...]],
+    shipped: Mapping[int, tuple[Configuration, ...]],
     call: Call,
     gpu: Gpu | None,
     shared: Callable[[Configuration, int], int],
@@ -157,7 +162,7 @@ def _fitting(
             block_ci=min(one.block_ci * 2 // itemsize, inputs),
             warps=8 if outputs > 128 else one.warps,
         )
-        for one in shipped[min(max(outputs, 32), 128)]
+        for one in shipped[min(shipped, key=lambda known: abs(known - outputs))]
         if one.since <= gpu.arch
         # a head needs all channels of a pixel, and not every tile leaves room for them
         if "logits" not in call.outputs or one.block_co >= min(outputs, 128)
@@ -227,4 +232,3 @@ def shared_limit(device: torch.device) -> int:
     of_device: Any = torch.cuda.get_device_properties(device)
     block: int = of_device.shared_memory_per_block
     return int(getattr(of_device, "shared_memory_per_block_optin", block))
-
