@@ -52,7 +52,7 @@ TARGETS = {
     "sm_100": Target("cuda", 100, 32, Gpu(100, 227 * 1024)),
     "gfx942": Target("hip", "gfx942", 64, Gpu(80, 64 * 1024)),
 }
-"""Bytes of shared memory are from the CUDA C++ Programming Guide, and AMD's of CDNA 3."""
+"""Shared memory is that of the CUDA C++ Programming Guide, and of AMD's CDNA 3."""
 
 FORMATS = {
     "bf16": (torch.bfloat16, "ieee"),
@@ -213,8 +213,8 @@ def _read_cuda(kernel: Any) -> dict[str, Any]:
 def _cuda_bits(load: str) -> int:
     """The bits of a load, of its name.
 
-    >>> _cuda_bits("LDG.E.U16.CONSTANT"), _cuda_bits("LDG.E"), _cuda_bits("LDGSTS.E.128")
-    (16, 32, 128)
+    >>> [_cuda_bits(load) for load in ("LDG.E.U16.CONSTANT", "LDG.E", "LDGSTS.E.128")]
+    [16, 32, 128]
     """
     found = re.search(r"\.[US]?(8|16|64|128)\b", load)
     return int(found[1]) if found else 32
@@ -251,8 +251,8 @@ def _amd_number(name: str, code: str) -> int:
 def _amd_bits(load: str) -> int:
     """The bits of a load, of the end of its name.
 
-    >>> _amd_bits("dwordx4"), _amd_bits("dword"), _amd_bits("ushort"), _amd_bits("sbyte")
-    (128, 32, 16, 8)
+    >>> [_amd_bits(load) for load in ("dwordx4", "dword", "ushort", "sbyte")]
+    [128, 32, 16, 8]
     """
     words = re.match(r"dwordx?(\d?)", load)
     if words:
@@ -324,7 +324,9 @@ def _parser() -> argparse.ArgumentParser:
             default=usual.get(name, choices),
             type=type(choices[0]),
         )
-    parser.add_argument("--json", type=Path, help="a file to be written, with all of it")
+    parser.add_argument(
+        "--json", type=Path, help="a file to be written, with all of it"
+    )
     return parser
 
 

@@ -24,7 +24,7 @@ def count_blocks(call: Call, block: int) -> dict[str, int]:
 @triton.jit
 def replaced(values, PLACE: tl.constexpr, value):
     """The tuple `values` with another value in one place."""
-    return values[:PLACE] + (value,) + values[PLACE + 1 :]
+    return values[:PLACE] + (value,) + values[PLACE + 1 :]  # noqa: RUF005, no * in Triton
 
 
 @triton.jit

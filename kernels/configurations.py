@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -99,6 +99,11 @@ _GATHER = {
     ),
 }
 _PHASE = {
+    16: (
+        Configuration(16, 16, 16, 16, stages=2, since=90),
+        Configuration(8, 16, 16, 16, stages=2),
+        Configuration(8, 16, 16, 16, stages=1),
+    ),
     32: (
         Configuration(16, 16, 32, 32, stages=1, since=90),
         Configuration(2, 128, 32, 32, stages=1, since=90),
@@ -186,7 +191,7 @@ KERNELS = {
 
 
 def _fitting(
-    shipped: dict[int, tuple[Configuration, ...]],
+    shipped: Mapping[int, tuple[Configuration, ...]],
     call: Call,
     gpu: Gpu | None,
     shared: Callable[[Configuration, int], int],
@@ -204,7 +209,7 @@ def _fitting(
             block_ci=min(one.block_ci * 2 // itemsize, inputs),
             warps=8 if outputs > 128 else one.warps,
         )
-        for one in shipped[min(max(outputs, 32), 128)]
+        for one in shipped[min(shipped, key=lambda known: abs(known - outputs))]
         if one.since <= gpu.arch
         # a head needs all channels of a pixel, and not every tile leaves room for them
         if "logits" not in call.outputs or one.block_co >= min(outputs, 128)

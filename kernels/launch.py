@@ -34,7 +34,8 @@ class Launch:
     def run(self) -> None:
         """Launch on the device of the weight."""
         if self.programs > 0:
-            with torch.cuda.device_of(self.arguments["weight"]):
+            device = self.arguments["weight"].device
+            with torch.cuda.device(device if device.type == "cuda" else None):
                 self.kernel[(self.programs,)](**self.arguments, **self._options)
 
     def compile(self) -> Any:
@@ -55,6 +56,9 @@ def call_arguments(
     call: Call, outputs: Mapping[Output, Tensor], configuration: Configuration
 ) -> dict[str, Any]:
     """What all kernels are given of a call, but for sizes and the blocks of pixels."""
+    if "logits" in outputs and configuration.block_co < call.weight.shape[0]:
+        least = f"at least the {call.weight.shape[0]} channels of the logits"
+        raise ValueError(f"block_co={configuration.block_co} is not allowed, {least}")
     low_weight, head_weight = call.low_weight, call.head_weight
     pack_low = pack_phases if call.up == "phases" else pack_weight
     return {
@@ -79,3 +83,11 @@ def call_arguments(
         "BLOCK_CI": configuration.block_ci,
         "CACHE": configuration.cache,
     }
+
+
+def require_even(configuration: Configuration) -> None:
+    """Raises `ValueError` unless blocks are of whole windows of 2x2 pixels."""
+    for name in ("block_h", "block_w"):
+        side = getattr(configuration, name)
+        if side % 2:
+            raise ValueError(f"{name}={side} is not allowed, an even number")

@@ -1,8 +1,8 @@
 """The kernel by phases: a program makes the 2x2 phases of pixels of low resolution.
 
 A pixel of the skips is loaded 16 times for four results, not 36 times, one of the low
-input 9 times, not 16, and no up-sampled tensor is ever made. The maxima of a pooling are
-those of the four phases: no thread waits for another.
+input 9 times, not 16, and no up-sampled tensor is ever made. The maxima of a pooling
+are those of the four phases: no thread waits for another.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nestgen.kernels.blocks import channel_block, count_blocks, replaced
 from nestgen.kernels.call import Call, Output
 from nestgen.kernels.configurations import Configuration, phase_configurations
 from nestgen.kernels.images import new_outputs
-from nestgen.kernels.launch import Launch, call_arguments
+from nestgen.kernels.launch import Launch, call_arguments, require_even
 from nestgen.kernels.tiles import (
     activated,
     biased,
@@ -55,6 +55,7 @@ def launch(
     call: Call, outputs: Mapping[Output, Tensor], configuration: Configuration
 ) -> Launch:
     """The launch that writes the `outputs` of a call."""
+    require_even(configuration)
     assert call.low is not None
     n, _, h, w = call.low.shape
     block_h, block_w = configuration.block_h // 2, configuration.block_w // 2

@@ -16,7 +16,7 @@ from nestgen.kernels.blocks import channel_block, count_blocks, replaced
 from nestgen.kernels.call import Call, Output
 from nestgen.kernels.configurations import Configuration, rows_configurations
 from nestgen.kernels.images import new_outputs
-from nestgen.kernels.launch import Launch, call_arguments
+from nestgen.kernels.launch import Launch, call_arguments, require_even
 from nestgen.kernels.tiles import (
     activated,
     biased,
@@ -53,7 +53,8 @@ def run(call: Call, configuration: Configuration | None = None) -> list[Tensor]:
 def launch(
     call: Call, outputs: Mapping[Output, Tensor], configuration: Configuration
 ) -> Launch:
-    """The launch that writes the `outputs` of a call; rows and columns are even."""
+    """The launch that writes the `outputs` of a call."""
+    require_even(configuration)
     height, width = call.size
     arguments = call_arguments(call, outputs, configuration) | {
         "height": height,
@@ -174,7 +175,7 @@ def _store_pooled(
     image, n, y0, x0, height, width, sums, channel,
     CO: tl.constexpr, ROWS: tl.constexpr, BLOCK_W: tl.constexpr,
 ):  # fmt: skip
-    """Writes the maxima of each two rows and columns; an odd last one is in no window."""
+    """Writes the maxima of 2x2 windows; an odd last row or column is in none."""
     first = first_pixel(n, y0, x0, height, width)
     x = tl.arange(0, BLOCK_W // 2)
     for y in tl.static_range(ROWS // 2):

@@ -79,6 +79,14 @@ def test_other_calls_are_refused() -> None:
         fused_conv(call, "phase")
 
 
+def test_blocks_that_are_none_are_refused() -> None:
+    call = Case("phases", (4, 4), channels=17, outputs=("logits",)).call()
+    with pytest.raises(ValueError, match="block_co=16 is not allowed, at least the 17"):
+        fused_conv(call, "phase", Configuration(4, 4, 16, 16))
+    with pytest.raises(ValueError, match="block_h=1 is not allowed, an even number"):
+        fused_conv(call, "phase", Configuration(1, 4, 32, 16))
+
+
 def test_an_empty_batch() -> None:
     call = Case("phases", (4, 6), batch=0).call()
     assert fused_conv(call, "phase")[0].shape == (0, 4, 4, 6)

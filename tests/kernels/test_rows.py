@@ -92,6 +92,14 @@ def test_other_calls_are_refused() -> None:
         fused_conv(call, "rows")
 
 
+def test_blocks_that_are_none_are_refused() -> None:
+    call = Case(channels=17, outputs=("logits",)).call()
+    with pytest.raises(ValueError, match="block_co=16 is not allowed, at least the 17"):
+        fused_conv(call, "rows", Configuration(4, 4, 16, 16))
+    with pytest.raises(ValueError, match="block_h=1 is not allowed, an even number"):
+        fused_conv(call, "rows", Configuration(1, 4, 32, 16))
+
+
 def test_an_empty_batch() -> None:
     call = Case(batch=0).call()
     assert fused_conv(call, "rows")[0].shape == (0, 4, 5, 7)

@@ -1,0 +1,117 @@
+"""What is shipped compiles for GPUs that are not here, without spilling."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nestgen.kernels import ahead_of_time
+from nestgen.kernels.ahead_of_time import (
+    KERNELS,
+    TARGETS,
+    Compiled,
+    Job,
+    shipped_jobs,
+)
+
+pytest.importorskip("triton")
+
+FEW = """
+import json
+from dataclasses import asdict
+from itertools import islice
+from nestgen.kernels.ahead_of_time import compile_job, shipped_jobs
+for kernel, target, channels in [
+    ("gather", "gfx942", 32), ("rows", "sm_80", 16), ("rows", "sm_90", 32),
+    ("phase", "sm_90", 16),
+]:
+    job = next(iter(shipped_jobs([kernel], [target], ["bf16"], [channels])))
+    made = compile_job(job)
+    print(json.dumps({**asdict(made), "faults": made.faults(job)}))
+"""
+"""Run apart, since here Triton interprets."""
+
+
+def test_a_few_compile_without_spilling() -> None:
+    apart = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    apart["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        [sys.executable, "-c", FEW], env=apart, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    made = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(made) == 4
+    names = ["v_mfma", "HMMA.16816", "HGMMA.64x32", "HGMMA.64x16"]
+    for one, name in zip(made, names, strict=True):
+        assert one["faults"] == []
+        assert any(matrix.startswith(name) for matrix in one["matrix"]), one["matrix"]
+        assert 16 < one["registers"] <= 255
+        assert one["shared"] > 0
+        # single numbers of 16 bits are loaded where a launch knows no alignment
+        assert one["loads"]
+        assert min(map(int, one["loads"])) >= 32
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_has_what_fits(target: str) -> None:
+    gpu = TARGETS[target].gpu
+    for kernel in KERNELS:
+        jobs = list(shipped_jobs([kernel], [target], ["bf16"], [64]))
+        assert jobs
+        assert all(job.configuration.since <= gpu.arch for job in jobs)
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, compile_job: Any) -> None:
+    """Let the command call another compiler."""
+    monkeypatch.setattr(ahead_of_time, "why_no_compiler", lambda: None)
+    monkeypatch.setattr(ahead_of_time, "compile_job", compile_job)
+
+
+@pytest.mark.parametrize("stack", [0, 8])
+def test_the_command_tells_faults(
+    stack: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    def compile_job(job: Job) -> Compiled:
+        last = job.configuration.stages == 1
+        return Compiled(99, stack if last else 0, 1024, {"HMMA": 4}, {128: 2}, 0.5)
+
+    pretend(monkeypatch, compile_job)
+    file = tmp_path / "made.json"
+    few = ["--kernel", "gather", "--target", "sm_80", "--channels", "16"]
+    code = ahead_of_time.main([*few, "--json", str(file)])
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    bad = [row for row in rows if row["faults"]]
+    assert len(rows) > len(bad)
+    assert (code, bool(bad)) == ((1, True) if stack else (0, False))
+    printed = capsys.readouterr().out.splitlines()
+    assert f"{len(rows)} compiled, {len(bad)} with faults" in printed
+    assert all(line.endswith(" 8 bytes of stack") for line in printed[len(rows) + 1 :])
+    assert len(printed) == len(rows) + 1 + len(bad)
+
+
+def test_what_a_compiler_raises_is_a_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def compile_job(job: Job) -> Compiled:
+        raise RuntimeError("no such register\nand more")
+
+    pretend(monkeypatch, compile_job)
+    assert ahead_of_time.main(["--kernel", "phase", "--channels", "16"]) == 1
+    assert "RuntimeError: no such register\n" in capsys.readouterr().out
+
+
+def test_nothing_is_compiled_by_an_interpreter(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        ahead_of_time.main(["--kernel", "phase"])
+    assert "TRITON_INTERPRET" in capsys.readouterr().err
