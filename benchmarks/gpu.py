@@ -14,7 +14,8 @@ then its training, then the others until the time is over.
 Every result is in the file as soon as it is there, and so are the choices, and what was
 not reached. GB/s and TFLOP/s are those of the least that the network can be computed
 with (benchmarks/roofline.py), over the measured time: one yardstick for all styles.
---toy runs all of it on a CPU, kernels under Triton's interpreter: its times mean nothing.
+--toy runs all of it on a CPU, kernels under Triton's interpreter: its times mean
+nothing.
 """
 
 from __future__ import annotations

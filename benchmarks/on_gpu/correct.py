@@ -151,7 +151,9 @@ def _gradients_of(
 ) -> dict[str, Tensor]:
     """By all that is given; the output's is one that is random, and always the same."""
     leaves = {
-        name: x.to(dtype).requires_grad_() for name, x in given.items() if x is not None
+        name: x.to(dtype, copy=True).requires_grad_()
+        for name, x in given.items()
+        if x is not None
     }
     rest = dict(leaves)
     low, skip = rest.pop("low"), rest.pop("skip")
@@ -167,7 +169,7 @@ def _network(session: Session, impl: str) -> str | None:
         NestSpec(depth=1 if session.toy else 3, widths=session.extent.width)
     )
     network = network.to(session.device, DTYPES[session.extent.dtype]).eval()
-    side = 16 if not session.toy else 4
+    side = 4 if session.toy else 16
     x = torch.randn(1, 3, side, side).to(session.device, DTYPES[session.extent.dtype])
     fused = fuse(network, x, target=impl)
     done = sum(impl in step for row in fused.report.rows for step in row.done)

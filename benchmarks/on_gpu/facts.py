@@ -48,7 +48,7 @@ def measure(session: Session, wrong: set[tuple[str, str]]) -> None:
 
 
 def _from_cache(session: Session) -> dict[str, float]:
-    """Every multiprocessor reads a buffer that the last cache holds, again and again."""
+    """Every processor reads a buffer that the last cache holds, again and again."""
     from benchmarks.on_gpu.reread import BLOCK, reread
 
     buffer = torch.zeros(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from itertools import cycle, product
 from typing import Any
@@ -19,15 +19,16 @@ from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import build
 from nestgen.fusion.choice import Choice
+from nestgen.fusion.compose import COMPOSED
 from nestgen.fusion.fuse import fuse
 from nestgen.fusion.signature import Key
+from nestgen.fusion.stopwatch import stopwatch
 from nestgen.fusion.tune import Launched, Tuning
 from nestgen.inference.spread import spread_of
 from nestgen.precision import without_tf32
 from nestgen.surgery.kept import output_tensors
 
 PART = "networks"
-UPS = ("transpose", "nearest", "bilinear")
 BUFFERS = 3
 """Inputs that take turns, so that none is found in a cache."""
 
@@ -56,11 +57,11 @@ class Case:
 def cases(session: Session) -> list[Case]:
     """The most important first: all of each axis before its next value."""
     extent = session.extent
-    grid = product(UPS, extent.levels, extent.sides, extent.batches)
+    grid = product(extent.ups, extent.levels, extent.sides, extent.batches)
 
     def rank(case: Case) -> tuple[int, ...]:
         places = (
-            UPS.index(case.up),
+            extent.ups.index(case.up),
             extent.levels.index(case.level),
             extent.sides.index(case.side),
             extent.batches.index(case.batch),
@@ -160,8 +161,8 @@ def _composed(subject: Subject) -> Run_:
     """Every up-sampling that can be is composed with its convolution, by cuDNN."""
 
     def phases(key: Key) -> Choice:
-        composes = key.signature.up in ("transpose", "nearest")
-        return Choice("phases" if composes else "written")
+        composes = key.signature.up in COMPOSED and key.signature.skips
+        return Choice("composed" if composes else "written")
 
     return subject.fused("kernels", find=phases)
 
@@ -198,7 +199,10 @@ STYLES_TIMED = {
 
 
 def new_tuning(session: Session) -> Tuning:
-    """Into a table of this run, whose kernels are compiled at once."""
+    """Into a table of this run, whose kernels are compiled at once.
+
+    In a toy run nothing is timed: an interpreter's times choose nothing.
+    """
 
     def prepare(launches: Sequence[Launched]) -> None:
         if not session.toy:
@@ -216,6 +220,7 @@ def new_tuning(session: Session) -> Tuning:
         configurations=session.extent.configurations,
         stopped=lambda: session.left < 0,
         prepare=prepare,
+        clock=(lambda run: 1.0) if session.toy else None,
     )
 
 
@@ -279,14 +284,12 @@ def _row(
     ready = began - session.left
     ours, eagers = cycle(subject.inputs), cycle(subject.inputs)
     eager, times, ratios = subject.network, [], []
-    from nestgen.fusion.stopwatch import stopwatch
-
     clock = stopwatch(session.device, flushes=0)
     with torch.inference_mode():
-        for turn in range(2 + session.extent.rounds):
+        for turn in range(session.extent.warm_up + session.extent.rounds):
             theirs = clock(lambda: eager(next(eagers)))
             own = clock(lambda: run(next(ours)))
-            if turn >= 2:
+            if turn >= session.extent.warm_up:
                 times.append(own)
                 ratios.append(theirs / own)
     taken, faster = spread_of(times), spread_of(ratios)

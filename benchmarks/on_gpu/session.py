@@ -30,8 +30,8 @@ class Extent:
         batch: of these images.
         bytes: of the buffers whose bandwidths are measured: near, and far.
         configurations: of a kernel, that tuning tries at most.
-        rounds: of every timing.
-        levels, sides, batches: of the networks, and `width` is their first.
+        rounds: of every timing, and before them those that are not counted.
+        ups, levels, sides, batches: of the networks, and `width` is their first.
         dtype: of what is timed.
     """
 
@@ -43,6 +43,8 @@ class Extent:
     bytes: tuple[int, int] = (2**24, 2**30)
     configurations: int = 3
     rounds: int = 15
+    warm_up: int = 2
+    ups: tuple[str, ...] = ("transpose", "nearest", "bilinear")
     levels: tuple[int, ...] = (4, 3, 2, 1)
     sides: tuple[int, ...] = (512, 256, 1024, 96)
     batches: tuple[int, ...] = (8, 1)
@@ -59,6 +61,8 @@ TOY = Extent(
     bytes=(2**12, 2**12),
     configurations=1,
     rounds=2,
+    warm_up=0,
+    ups=("transpose",),
     levels=(1,),
     sides=(8,),
     batches=(1,),
@@ -127,11 +131,13 @@ class Session:
                 torch.cuda.empty_cache()
 
     def spread(self, run: Run, *, flushes: int = 4) -> Spread:
-        """The seconds of a run, after two that are not counted."""
+        """The seconds of a run, after those that are not counted."""
         clock = stopwatch(self.device, flushes)
         with torch.inference_mode():
-            taken = [clock(run) for _ in range(2 + self.extent.rounds)]
-        return spread_of(taken[2:])
+            taken = [
+                clock(run) for _ in range(self.extent.warm_up + self.extent.rounds)
+            ]
+        return spread_of(taken[self.extent.warm_up :])
 
 
 def milliseconds(spread: Spread) -> dict[str, float]:

@@ -78,11 +78,13 @@ def _measured(session: Session, case: Case, prepare: Prepare) -> dict[str, Any]:
     shape = (case.batch, 3, case.side, case.side)
     x = torch.randn(shape).to(session.device).to(**layout)
     clock = stopwatch(session.device, flushes=0)
+    extent = session.extent
     taken = [
-        clock(lambda: _step(session, run, x)) for _ in range(session.extent.rounds + 2)
+        clock(lambda: _step(session, run, x))
+        for _ in range(extent.warm_up + extent.rounds)
     ]
     return {
-        **milliseconds(spread_of(taken[2:])),
+        **milliseconds(spread_of(taken[extent.warm_up :])),
         "saved_MiB": _saved(session, run, x) / 2**20,
         "peak_MiB": _peak(session, run, x),
     }
