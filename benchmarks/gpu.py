@@ -3,11 +3,12 @@
     python -m benchmarks.gpu [--minutes 9] [--out benchmarks/results/gpu.json]
     python -m benchmarks.gpu --toy
 
-First whether everything is right: each kernel in each configuration that is shipped, in
-four formats, at sizes that fit no block, against float64, on memory that was NaN before;
-up-sampling, gradients, whole networks. What is wrong is told and not timed. Then what
-decides whether kernels can win: bandwidths, cuDNN's convolutions, the kernels by
-themselves. Then UNet++, fused by choices that are measured on the way, beside eager
+First whether everything is right: each kernel in each configuration that is shipped,
+in four formats, at sizes that fit no block, against float64, on memory that was NaN
+before; up-sampling, gradients, whole networks. What is wrong is told, not timed.
+
+Then what decides whether kernels can win: bandwidths, cuDNN's convolutions, the kernels
+by themselves. Then UNet++, fused by choices that are measured on the way, beside eager
 PyTorch in channels_last, torch.compile and TensorRT; the most important network first,
 then its training, then the others until the time is over.
 

@@ -165,9 +165,8 @@ def _gradients_of(
 
 def _network(session: Session, impl: str) -> str | None:
     """Fusing itself holds the result against float64."""
-    network = build(
-        NestSpec(depth=1 if session.toy else 3, widths=session.extent.width)
-    )
+    depth, width = (1, 8) if session.toy else (3, session.extent.width)
+    network = build(NestSpec(depth=depth, widths=width))
     network = network.to(session.device, DTYPES[session.extent.dtype]).eval()
     side = 4 if session.toy else 16
     x = torch.randn(1, 3, side, side).to(session.device, DTYPES[session.extent.dtype])

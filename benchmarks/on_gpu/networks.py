@@ -216,7 +216,7 @@ def new_tuning(session: Session) -> Tuning:
 
     return Tuning(
         file=session.file.with_suffix(".choices.json"),
-        rounds=session.extent.rounds,
+        rounds=max(2, session.extent.rounds),
         configurations=session.extent.configurations,
         stopped=lambda: session.left < 0,
         prepare=prepare,

@@ -1,4 +1,4 @@
-"""The table of measured choices: a file that reads back, or a line that says why not."""
+"""The table of measured choices: a file reads back, or a line says why not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from nestgen.fusion.table import (
     Table,
     read_table,
     shipped,
-    table_of,
     users_file,
     write_table,
 )
@@ -170,5 +169,5 @@ def test_a_configuration_reads_back(one: Configuration) -> None:
     ],
 )
 def test_what_is_no_configuration_is_refused(wrong: str) -> None:
-    with pytest.raises(ValueError, match="is not allowed, as 8x16x32x64 w4 s3 .ca"):
+    with pytest.raises(ValueError, match=r"is not allowed, as 8x16x32x64 w4 s3 \.ca"):
         configuration_of(wrong)
