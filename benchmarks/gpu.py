@@ -71,6 +71,7 @@ def described(arguments: Sequence[str], toy: bool) -> dict[str, Any]:
 def _gpu() -> dict[str, Any]:
     import torch
 
+    known: Any = torch
     of_device: Any = torch.cuda.get_device_properties(0)
     try:
         asked = subprocess.run(DRIVER, capture_output=True, text=True, timeout=20)
@@ -83,7 +84,7 @@ def _gpu() -> dict[str, Any]:
         "processors": of_device.multi_processor_count,
         "driver": driver,
         "cuda": torch.version.cuda or torch.version.hip,
-        "cudnn": torch.backends.cudnn.version(),
+        "cudnn": known.backends.cudnn.version(),
     }
 
 

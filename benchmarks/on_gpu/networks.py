@@ -108,9 +108,10 @@ class Subject:
 
     def fused(self, target: str, **options: Any) -> nn.Module:
         """The network fused for the size at which it is timed."""
-        return fuse(
+        fused: nn.Module = fuse(
             self.network, self.small, target=target, typical=self.inputs[0], **options
         )
+        return fused
 
 
 def spec_of(session: Session, case: Case) -> NestSpec:
@@ -150,7 +151,7 @@ def _tensorrt(subject: Subject) -> Run_:
     if find_spec("torch_tensorrt") is None:
         raise NotHere("torch_tensorrt is not installed")
     torch.compiler.reset()
-    options = {"enabled_precisions": {subject.inputs[0].dtype}}
+    options: Any = {"enabled_precisions": {subject.inputs[0].dtype}}
     compiled: Run_ = torch.compile(
         copy.deepcopy(subject.network), backend="tensorrt", options=options
     )

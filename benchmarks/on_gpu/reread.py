@@ -24,7 +24,7 @@ def reread(buffer: Tensor, sums: Tensor, times: int) -> None:
 
 
 @triton.jit
-def reread_kernel(buffer, sums, blocks, times, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def reread_kernel(buffer, sums, blocks, times, BLOCK: tl.constexpr):
     """Sums, so that no compiler leaves a load out."""
     program = tl.program_id(0)
     total = tl.zeros((BLOCK,), tl.int32)

@@ -94,7 +94,8 @@ def _forward(session: Session, run: nn.Module, x: Tensor) -> Tensor:
     dtype = DTYPES[session.extent.dtype]
     device = session.device.type
     with torch.autocast(device, dtype, enabled=dtype.itemsize == 2):
-        return sum((y.float() ** 2).mean() for y in output_tensors(run(x)).values())  # type: ignore[return-value]
+        outputs = output_tensors(run(x)).values()
+    return torch.stack([(y.float() ** 2).mean() for y in outputs]).sum()
 
 
 def _step(session: Session, run: nn.Module, x: Tensor) -> None:

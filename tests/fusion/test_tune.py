@@ -70,7 +70,7 @@ def torch_wins(run: Any) -> float:
 
 
 def tuning(clock: Seconds, **options: Any) -> Tuning:
-    given = {"rounds": 2, "configurations": 1, "kernels": ("rows",)}
+    given: dict[str, Any] = {"rounds": 2, "configurations": 1, "kernels": ("rows",)}
     return Tuning(clock=clock, **(given | options))
 
 
@@ -243,7 +243,7 @@ def test_settings_that_do_not_go_together(network: nn.Module, cache: Path) -> No
         Tuning(rounds=1)
     cache.parent.mkdir(parents=True)
     cache.write_text("{")
-    for options in ({}, {"tune": True}):
+    for asked in (False, True):
         with pytest.raises(SettingsError, match=r"choices.json: .* once it is deleted"):
-            fuse(network, X, target="kernels", **options)
+            fuse(network, X, target="kernels", tune=asked)
     assert cache.read_text() == "{"
