@@ -34,8 +34,8 @@ class Launch:
     def run(self) -> None:
         """Launch on the device of the weight."""
         if self.programs > 0:
-            device = self.arguments["weight"].device
-            with torch.cuda.device(device if device.type == "cuda" else None):
+            weight = self.arguments["weight"]
+            with torch.cuda.device_of(weight):  # type: ignore[no-untyped-call]
                 self.kernel[(self.programs,)](**self.arguments, **self._options)
 
     def compile(self) -> Any:
