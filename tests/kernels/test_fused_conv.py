@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -141,7 +142,8 @@ def test_what_is_named_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_triton_needs_a_gpu_of_a_certain_age(monkeypatch: pytest.MonkeyPatch) -> None:
-    tiles = pytest.importorskip("nestgen.kernels.tiles")
+    pytest.importorskip("triton")
+    tiles = import_module("nestgen.kernels.tiles")
     monkeypatch.setattr(tiles.INTERPRETED, "value", False)
     assert "device cpu, only cuda" in refusal(Case().call())
     ages = {"sm_75": (7, 5), "sm_80": (8, 0)}
