@@ -102,14 +102,12 @@ _PHASE = {
     16: (
         Configuration(16, 16, 16, 16, stages=2, since=90),
         Configuration(8, 16, 16, 16, stages=2),
-        Configuration(8, 16, 16, 16, stages=1),
     ),
     32: (
         Configuration(16, 16, 32, 32, stages=1, since=90),
         Configuration(2, 128, 32, 32, stages=1, since=90),
         Configuration(16, 16, 32, 16, stages=2, since=90),
         Configuration(16, 16, 32, 16, stages=1),
-        Configuration(8, 16, 32, 16, stages=2),
     ),
     64: (
         Configuration(16, 16, 64, 16, stages=2, since=90),
@@ -136,14 +134,14 @@ _ROWS = {
     ),
     64: (
         Configuration(2, 128, 64, 32, warps=8, stages=2),
-        Configuration(4, 64, 64, 32, warps=8, stages=2),
+        Configuration(4, 64, 64, 32, warps=8, stages=2, since=90),
         Configuration(2, 64, 64, 32, stages=2),
         Configuration(2, 64, 64, 64, stages=2),
         Configuration(4, 32, 64, 32, stages=2),
     ),
     128: (
         Configuration(2, 64, 128, 32, warps=8, stages=2),
-        Configuration(2, 128, 128, 32, warps=8, stages=2),
+        Configuration(2, 128, 128, 32, warps=8, stages=2, since=90),
         Configuration(2, 32, 128, 32, stages=2),
     ),
 }

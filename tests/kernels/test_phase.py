@@ -65,7 +65,7 @@ def test_every_shipped_configuration(
 ) -> None:
     call = Case("phases", (4, 4), channels=channels, outputs=outputs).call()
     shipped = phase_configurations(call)
-    assert len(shipped) > 1
+    assert shipped
     for configuration in shipped:
         assert_exact(call, fused_conv(call, "phase", configuration))
 
