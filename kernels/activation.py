@@ -20,4 +20,11 @@ def activation(z: Tensor, slope: float) -> Tensor:
 
 def activation_backward(gradient: Tensor, y: Tensor, slope: float) -> Tensor:
     """The gradient by z, from that by y = activation(z); y's sign is z's."""
-    return gradient if slope == 1 else torch.where(y > 0, gradient, slope * gradient)
+    if slope == 1:
+        return gradient
+    found: Tensor = (
+        torch.ops.aten.leaky_relu_backward(gradient, y, slope, True)
+        if slope
+        else torch.ops.aten.threshold_backward(gradient, y, 0)
+    )
+    return found

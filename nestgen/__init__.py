@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nestgen.errors import NestgenError as NestgenError
     from nestgen.foreign.take import import_weights as import_weights
     from nestgen.fusion.fuse import fuse as fuse
+    from nestgen.fusion.training import fuse_training as fuse_training
     from nestgen.inference.bench import bench as bench
     from nestgen.inference.calibrate import calibrate as calibrate
     from nestgen.inference.growing import predict_anytime as predict_anytime
@@ -48,6 +49,7 @@ _HOMES = {
     "calibrate": "nestgen.inference.calibrate",
     "draw": "nestgen.drawing",
     "fuse": "nestgen.fusion.fuse",
+    "fuse_training": "nestgen.fusion.training",
     "gradients": "nestgen.surgery.gradients",
     "import_weights": "nestgen.foreign.take",
     "inspect": "nestgen.inspection.report",
@@ -75,6 +77,7 @@ __all__ = [
     "calibrate",
     "draw",
     "fuse",
+    "fuse_training",
     "gradients",
     "import_weights",
     "inspect",

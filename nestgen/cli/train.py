@@ -54,6 +54,9 @@ class LevelWeight(click.ParamType[tuple[str, float]]):
 @click.option("--patch", type=Size(), help="What training sees of an image.")
 @click.option("--augment/--no-augment", default=None, help="Vary the images.  [yes]")
 @click.option("--precision", type=click.Choice(["no", "fp16", "bf16"]), help="[no]")
+@click.option(
+    "--fused", is_flag=True, default=None, help="With less memory (see docs)."
+)
 @click.option("--level-weight", "level_weights", type=LevelWeight(), multiple=True)
 @click.option("--deep-supervision/--no-deep-supervision", default=None)
 @click.option(

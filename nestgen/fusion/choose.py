@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from nestgen.errors import SettingsError
+from nestgen.errors import ModuleError, SettingsError
 from nestgen.fusion.choice import Choice
+from nestgen.fusion.hot_conv import HotConv
 from nestgen.fusion.lowered import forms
 from nestgen.fusion.match import HotPath, match
 from nestgen.fusion.signature import key_of
@@ -36,6 +37,18 @@ def check_target(target: str) -> None:
         raise SettingsError(
             f"target: {target[:60]!a} is not allowed, one of {', '.join(known)}"
         )
+
+
+def check_kernel(work: Work) -> None:
+    """Raise `ModuleError` where the kernel that is the target runs nothing at all."""
+    if work.target not in KERNELS or any(
+        isinstance(module, HotConv) for module in work.traced.modules()
+    ):
+        return
+    start = f"{work.target}: "
+    reasons = [why for row in work.report for why in row.left if why.startswith(start)]
+    why = reasons[0].removeprefix(start) if reasons else "there is no conv3x3 of images"
+    raise ModuleError(f"target: {work.target} runs nothing of this network, {why}")
 
 
 def choose(work: Work) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nestgen.errors import ModuleError, SettingsError, in_a_line
 from nestgen.fusion.choice import Choice
-from nestgen.fusion.choose import MEASURED, check_target, choose
+from nestgen.fusion.choose import MEASURED, check_kernel, check_target, choose
 from nestgen.fusion.compose import compose
 from nestgen.fusion.drop import drop
 from nestgen.fusion.fold import fold
@@ -85,10 +85,15 @@ def fuse(
     them, [N, C, H, W] or whatever it takes, and need not be large: the result takes
     other sizes as `module` does. Its `report` tells what was done to each convolution.
 
-    For the target "kernels", choices are made for inputs of the size of `typical`, by
-    default of the example: `find` tells them, by default what `users_file` and then
-    `shipped` have, and `tune` measures what is not in the former yet. With `cuda_graph`
-    the result takes that one size alone, and is replayed at once.
+    `target` is what will run it: "eager", "compile", "onnxruntime" or "openvino", each
+    of which has its own fastest form of the hot path on a CPU; the name of a kernel,
+    "gather" or the like, for all that it can run; or "kernels", for each hot path what
+    was measured to be the best on its device.
+
+    That is looked up for inputs of the size of `typical`, by default of the example:
+    `find` tells it, by default what `users_file` and then `shipped` have, and `tune`
+    measures what is not in the former yet. With `cuda_graph` the result takes that one
+    size alone, and is replayed at once.
 
     Raises `SettingsError` for a target that is not known, and for what does not go with
     it; `ModuleError` for a module in training mode, one that cannot be followed, and
@@ -117,6 +122,7 @@ def fuse(
         work = Work(followed.module, used, target, find or known, tuning)
         for change in PASSES:
             change(work)
+        check_kernel(work)
         fused = Fused(work.finish(), given, followed.conditions).eval()
         error = _require_as_exact(fused, asked)
     fused.report = Report(

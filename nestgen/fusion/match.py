@@ -122,19 +122,9 @@ def _raised(work: Work, node: fx.Node, parts: tuple[fx.Node, ...]) -> int | None
     """The place of the part that is up-sampled by 2 for this convolution alone."""
     for at, part in enumerate(parts):
         found = work.read(part)
-        if isinstance(found, Up) or (isinstance(found, Convolution) and _is_up(found)):
+        if isinstance(found, Up) or (isinstance(found, Convolution) and found.is_up):
             if len(part.users) > 1:
                 work.rows[node].left.append("what it up-samples is read elsewhere too")
             else:
                 return at
     return None
-
-
-def _is_up(convolution: Convolution) -> bool:
-    """Whether it is a transposed 2x2 convolution of stride 2."""
-    return (
-        convolution.transposed
-        and set(convolution.kernel) == set(convolution.stride) == {2}
-        and set(convolution.padding) | set(convolution.output_padding) == {0}
-        and set(convolution.dilation) == {convolution.groups} == {1}
-    )

@@ -48,6 +48,16 @@ class Convolution:
         once = set(self.stride) | set(self.dilation) == {1}
         return same and once and self.groups == 1 and not self.transposed
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it is a transposed one of 2x2, stride 2."""
+        return (
+            self.transposed
+            and set(self.kernel) == set(self.stride) == {2}
+            and set(self.padding) | set(self.output_padding) == {0}
+            and set(self.dilation) == {self.groups} == {1}
+        )
+
 
 @dataclass(frozen=True)
 class Norm:

@@ -45,12 +45,25 @@ def read(traced: fx.GraphModule, node: fx.Node) -> Operation | None:
     if known is None:
         return None
     names, reader = known
-    given = dict(zip(names, node.args, strict=False)) | node.kwargs
+    named = {_RENAMED.get(name, name): x for name, x in node.kwargs.items()}
+    given = dict(zip(names, node.args, strict=False)) | named
     tensors = {name: _tensor(traced, x) for name, x in given.items()}
     return reader({name: tensors[name] for name in given if name in names})
 
 
 _CALLS = ("call_function", "call_method")
+_RENAMED = {
+    "input": "x",
+    "tensors": "parts",
+    "negative_slope": "slope",
+    "kernel_size": "kernel",
+    "scale_factor": "scale",
+    "align_corners": "aligned",
+    "running_mean": "mean",
+    "running_var": "var",
+    "pad": "sides",
+}
+"""torch's names of arguments."""
 
 
 def _tensor(traced: fx.GraphModule, value: Any) -> Any:

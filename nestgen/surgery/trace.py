@@ -37,7 +37,7 @@ def cut_traced(model: nn.Module, levels: Sequence[int]) -> fx.GraphModule:
 
 def _traced(model: nn.Module) -> fx.GraphModule:
     try:
-        return fx.GraphModule(model, _Tracer().trace(model), type(model).__name__)
+        return fx.GraphModule(model, LayerTracer().trace(model), type(model).__name__)
     except Exception as error:  # it runs the network, which may raise anything
         line = " ".join(str(error).split())[:120]
         raise CutError(
@@ -46,7 +46,7 @@ def _traced(model: nn.Module) -> fx.GraphModule:
         ) from error
 
 
-class _Tracer(fx.Tracer):
+class LayerTracer(fx.Tracer):
     """Looks into a network down to torch's layers, and to those of a backbone.
 
     What timm's models are made of may decide by the size of what it reads, which no

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast, gather_object
-from torch import Tensor
+from torch import Tensor, nn
 
 from nestgen import checkpoint
 from nestgen.arch.graph import NestGraph
@@ -21,6 +21,7 @@ from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import build
 from nestgen.codegen.timm_weights import find_weights, pretrain
 from nestgen.errors import CheckpointError, DataError, SettingsError, TrainingError
+from nestgen.fusion.training import FusedTraining, fuse_training
 from nestgen.imaging.pairs import Pair
 from nestgen.training.augment import Patches
 from nestgen.training.data import Order, TrainingSet, batches
@@ -112,7 +113,8 @@ class _Run:
         self.network = build(spec)
         freeze_unsupervised(self.network, graph, settings.supervised(spec.heads))
         self.model, self.optimizer = self.accelerator.prepare(
-            self.network, make_optimizer(self.network, settings)
+            _fused(self.network, graph) if settings.fused else self.network,
+            make_optimizer(self.network, settings),
         )
 
     def go(self, asked: list[int], observer: Observer) -> bool:
@@ -144,7 +146,8 @@ class _Run:
                 f"{self.folder.last}: was trained on other images than these, or by "
                 "another number of processes; give the same"
             )
-        if (contents.spec, extra["settings"]) != (self.spec, self.settings.to_plain()):
+        settings = Settings.from_plain(extra["settings"])
+        if (contents.spec, settings) != (self.spec, self.settings):
             raise SettingsError(f"{self.folder.last}: is of a run set up otherwise")
         self.network.load_state_dict(contents.tensors)
         self.optimizer.load_state_dict(extra["optimizer"])
@@ -284,6 +287,14 @@ class _Run:
             return asked
         flag = torch.tensor(float(asked), device=self.accelerator.device)
         return bool(self.accelerator.reduce(flag, reduction="sum") > 0)
+
+
+def _fused(network: nn.Module, graph: NestGraph) -> FusedTraining:
+    """Held against the network on the smallest images that leave pixels to norm by."""
+    sides = [2 * multiple for multiple in graph.multiples]
+    noise = torch.Generator().manual_seed(0)
+    example = torch.randn(2, graph.spec.in_channels, *sides, generator=noise)
+    return fuse_training(network.train(), example)
 
 
 def _accelerator(settings: Settings) -> Accelerator:

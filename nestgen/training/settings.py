@@ -27,6 +27,7 @@ class Settings:
         precision: of the forward pass: `no` for float32, `fp16`, `bf16`.
         level_weights: of the heads' losses, by level; those not named weigh 1.
         workers: processes that read images ahead.
+        fused: keep each convolution's output once, and make again what is between them.
         pretrained: begin with the weights that the encoder's package has for it.
         val_fraction: of one folder's images; None where val/ is a folder of its own.
     """
@@ -42,6 +43,7 @@ class Settings:
     precision: Precision = "no"
     level_weights: dict[str, float] = field(default_factory=dict)
     workers: int = 0
+    fused: bool = False
     pretrained: bool = False
     val_fraction: float | None = None
 

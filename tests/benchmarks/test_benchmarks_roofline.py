@@ -16,7 +16,7 @@ import pytest
 from benchmarks import roofline
 from benchmarks.roofline import DEVICES, STYLES, Case, Kernel, Run, Total, saved
 from nestgen.arch.cost import graph_cost
-from nestgen.arch.graph import NestGraph
+from nestgen.arch.graph import NestGraph, Node
 from nestgen.arch.memory import memory
 from nestgen.arch.spec import NestSpec
 
@@ -77,6 +77,42 @@ def test_smallest_network_by_hand(
     kernels = Run(NestGraph(spec), STYLES[style], (2, 2), 1, 4).kernels
     assert [kernel.moved for kernel in kernels] == [4 * count for count in numbers]
     assert [kernel.flops for kernel in kernels if kernel.flops] == flops
+
+
+@pytest.mark.parametrize(
+    ("style", "fields", "names"),
+    [
+        ("eager", {}, "up, up bias, cat, conv1, norm, act, conv2, norm, act, head"),
+        (
+            "eager",
+            {"up": "nearest", "block": {"bias": True}},
+            "up, cat, conv1, bias, norm, act, conv2, bias, norm, act, head",
+        ),
+        (
+            "folded",
+            {"up": "bilinear"},
+            "up, cat, conv1, bias, act, conv2, bias, act, head",
+        ),
+        (
+            "folded",
+            {"block": {"norm": "none"}},
+            "up, up bias, cat, conv1, act, conv2, act, head",
+        ),
+        (
+            "compile",
+            {},
+            "up, up bias, conv1, bias norm act, conv2, bias norm act, head",
+        ),
+        ("conv_ep", {}, "up, conv1, conv2, head"),
+        ("fused", {"up": "nearest"}, "conv1, conv2"),
+        ("blocked", {"up": "bilinear"}, "up, conv1, conv2"),
+        ("node", {}, "conv1 conv2"),
+    ],
+)
+def test_kernels_of_a_node(style: str, fields: dict[str, Any], names: str) -> None:
+    spec = NestSpec(**{"depth": 1, **fields})
+    kernels = Run(NestGraph(spec), STYLES[style], (2, 2), 1, 4).kernels
+    assert ", ".join(k.name for k in kernels if k.node == Node(0, 1)) == names
 
 
 def test_loads_by_hand() -> None:

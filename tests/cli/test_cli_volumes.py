@@ -53,6 +53,13 @@ def model(volumes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "run" / "model.pt"
 
 
+def test_train_fuses_no_volumes(volumes: Path, tmp_path: Path) -> None:
+    words = ["--depth", 1, "--widths", 2, "--epochs", 1, "--fused", "-o"]
+    said = refused(run("train", volumes, *words, tmp_path / "run"))
+    assert "nothing of it can be fused for training, its kernel is 3x3x3" in said
+    assert not (tmp_path / "run").exists()
+
+
 def test_train_reads_the_axes_off_the_data(model: Path) -> None:
     spec = checkpoint.read_spec(model)
     assert (spec.dims, spec.in_channels, spec.classes) == (3, 1, 1)

@@ -8,114 +8,97 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import cache
 
 import pytest
 import torch
 from torch import Tensor
 
-from nestgen.kernels.call import Call, Output, Up
+from nestgen.kernels.call import Call, Output
+from nestgen.kernels.layout import channels_last
+from nestgen.kernels.raise2x import MODES, Mode, raise2x
 from nestgen.kernels.traffic import GATHER, PHASE, Block, Traffic, rows
 
 pytest.importorskip("triton")
 
 from nestgen.kernels.configurations import Configuration
 from nestgen.kernels.fused_conv import fused_conv
+from tests.kernels.calls import Case
 from tests.kernels.counting import Counts, counted
 
 
 @dataclass(frozen=True)
-class Case:
-    """A call by its sizes, and how a kernel is cut into programs for it.
+class Cut:
+    """A call, and how a kernel is cut into programs for it.
 
     Attributes:
         impl: the kernel.
         block: what it makes of what it loads once.
-        size: of the result.
-        widths: channels of the skips.
-        low: those of the input of half the resolution.
-        channels: of the result; `side` of them are a program's.
+        case: of the call.
         tile: pixels of the result that a program goes through at once.
+        side: channels of the result that are a program's.
     """
 
     impl: str
     block: Block
-    size: tuple[int, int]
-    widths: tuple[int, ...]
-    channels: int
-    tile: tuple[int, int] = (4, 8)
+    case: Case
+    tile: tuple[int, int]
     side: int = 16
-    low: int = 0
-    up: Up = "none"
-    borders: bool = False
-    outputs: tuple[Output, ...] = ("features",)
-    batch: int = 1
-
-    def call(self) -> Call:
-        """With numbers of no matter."""
-        height, width = self.size
-        low = image(self.batch, self.low, (height + 1) // 2, (width + 1) // 2)
-        weights = {
-            "nearest": torch.ones(self.channels, self.low, 3, 3),
-            "phases": torch.ones(self.low, self.channels, 4, 4),
-        }
-        logits = "logits" in self.outputs
-        return Call(
-            skips=[image(self.batch, each, height, width) for each in self.widths],
-            weight=torch.ones(self.channels, sum(self.widths), 3, 3),
-            bias=torch.ones(*([3, 3] if self.borders else []), self.channels),
-            low=None if self.up == "none" else low,
-            up=self.up,
-            low_weight=weights.get(self.up),
-            outputs=self.outputs,
-            head_weight=torch.ones(2, self.channels, 1, 1) if logits else None,
-            head_bias=torch.ones(2) if logits else None,
-        )
 
     def run(self) -> Counts:
         """What its launch does."""
         configuration = Configuration(*self.tile, self.side, 16)
         with counted() as counts:
-            fused_conv(self.call(), self.impl, configuration)
+            fused_conv(self.case.call(), self.impl, configuration)
         return counts
 
     @property
     def covered(self) -> tuple[int, int]:
         """The sides of the result, up to whole tiles; the gathering kernel's are of
         windows of 2x2 pixels, where it has such."""
-        windows = self.up == "phases" or "pooled" in self.outputs
+        windows = self.case.up == "phases" or "pooled" in self.case.outputs
         scale = 2 if windows and self.impl == "gather" else 1
         height, width = (
             -(-side // (scale * tile)) * scale * tile
-            for side, tile in zip(self.size, self.tile, strict=True)
+            for side, tile in zip(self.case.size, self.tile, strict=True)
         )
         return height, width
 
     @property
     def again(self) -> int:
         """Programs that share their pixels, and differ in their channels."""
-        return -(-self.channels // self.side)
+        return -(-self.case.channels // self.side)
 
 
-def image(batch: int, channels: int, height: int, width: int) -> Tensor:
-    made = torch.ones(batch, channels, height, width)
-    return made.contiguous(memory_format=torch.channels_last)
-
-
-FITTING = Case("gather", GATHER, (8, 16), (16, 16), 16, tile=(8, 8))
-WINDOWS = replace(FITTING, tile=(2, 8), widths=(16,))
-CASES = {
-    "gather, fitting": FITTING,
-    "gather, odd": replace(FITTING, size=(5, 7), widths=(3, 20), batch=2, tile=(4, 8)),
-    "gather, nearest": replace(
-        FITTING, size=(5, 7), widths=(16,), up="nearest", low=16, channels=20
-    ),
-    "gather, phases": replace(WINDOWS, size=(4, 16), up="phases", low=20, borders=True),
-    "gather, low alone": replace(WINDOWS, size=(6, 10), widths=(), up="phases", low=16),
-    "gather, all outputs": replace(
-        WINDOWS, size=(7, 10), widths=(5,), outputs=("features", "pooled", "logits")
-    ),
+FITTING = Case(size=(8, 16), skips=(16, 16), channels=16, bias="vector")
+ALL: tuple[Output, ...] = ("features", "pooled", "logits")
+GATHERED = {
+    "fitting": Cut("gather", GATHER, FITTING, (8, 8)),
+    "odd": Cut("gather", GATHER, Case(size=(5, 7), skips=(3, 20), batch=2), (4, 8)),
+    "nearest": Cut("gather", GATHER, Case("nearest", skips=(16,), channels=20), (8, 8)),
+    "phases": Cut("gather", GATHER, Case("phases", (4, 16), (16,), low=20), (2, 8)),
+    "low alone": Cut("gather", GATHER, Case("phases", (6, 10), skips=()), (2, 8)),
+    "all outputs": Cut("gather", GATHER, Case(size=(7, 10), outputs=ALL), (2, 8)),
 }
-EACH = pytest.mark.parametrize("name", CASES)
+PHASED = {
+    "fitting": Cut("phase", PHASE, replace(FITTING, up="phases", low=16), (8, 8)),
+    "odd": Cut("phase", PHASE, Case("phases", (6, 10), (3, 20)), (8, 8)),
+    "all outputs": Cut("phase", PHASE, Case("phases", (6, 10), outputs=ALL), (8, 8)),
+}
+BY_ROWS = {
+    "fitting": Cut("rows", rows(4), FITTING, (4, 16)),
+    "two": Cut("rows", rows(2), Case(skips=(3, 20)), (2, 16)),
+    "nearest": Cut(
+        "rows", rows(4), Case("nearest", (3, 9), channels=20, batch=2), (4, 16)
+    ),
+    "all outputs": Cut("rows", rows(4), Case(size=(7, 10), outputs=ALL), (4, 16)),
+}
+CUTS = {
+    f"{cut.impl}, {name}": cut
+    for cuts in (GATHERED, PHASED, BY_ROWS)
+    for name, cut in cuts.items()
+}
+EACH = pytest.mark.parametrize("name", CUTS)
 
 Needs = Callable[[int], set[int]]
 
@@ -142,30 +125,21 @@ def along(needs: Needs, inputs: int, covered: int, count: int) -> int:
     )
 
 
-def loads(case: Case, needs: Needs, shrunk: int = 1) -> int:
+def loads(cut: Cut, needs: Needs, shrunk: int = 1) -> int:
     """Of one channel, by all programs."""
-    sides = (
+    height, width = (
         along(needs, -(-side // shrunk), covered, count)
         for side, covered, count in zip(
-            case.size, case.covered, case.block, strict=True
+            cut.case.size, cut.covered, cut.block, strict=True
         )
     )
-    height, width = sides
-    return case.batch * case.again * height * width
+    return cut.case.batch * cut.again * height * width
 
 
-@pytest.fixture(scope="module")
-def launches() -> dict[str, Counts]:
-    """What each case's launch does, run once."""
-    return {name: case.run() for name, case in CASES.items()}
-
-
-@EACH
-def test_formulas_count_numbers_of_tensors(name: str) -> None:
-    call = CASES[name].call()
-    traffic, moved = Traffic.of(call), numbers(call)
-    assert traffic.read == sum(moved.values())
-    assert traffic.moved(2) == 2 * (traffic.read + traffic.written)
+@cache
+def launched(name: str) -> Counts:
+    """What a launch does; it runs once."""
+    return CUTS[name].run()
 
 
 def numbers(call: Call) -> dict[str, int]:
@@ -173,63 +147,75 @@ def numbers(call: Call) -> dict[str, int]:
     told = {"skips": sum(skip.numel() for skip in call.skips)}
     for field in fields(call):
         value = getattr(call, field.name)
-        if isinstance(value, Tensor):
+        unread = field.name.startswith("head") and "logits" not in call.outputs
+        if isinstance(value, Tensor) and not unread:
             told[field.name] = value.numel()
     return {name: count for name, count in told.items() if count}
 
 
 @EACH
-def test_every_input_is_read_and_nothing_else(
-    name: str, launches: dict[str, Counts]
-) -> None:
-    call = CASES[name].call()
-    assert launches[name].read == numbers(call)
-    assert sum(launches[name].read.values()) == Traffic.of(call).read
+def test_formulas_count_numbers_of_tensors(name: str) -> None:
+    call = CUTS[name].case.call()
+    traffic = Traffic.of(call)
+    assert traffic.read == sum(numbers(call).values())
+    assert traffic.moved(2) == 2 * (traffic.read + traffic.written)
 
 
 @EACH
-def test_every_output_is_written_once(name: str, launches: dict[str, Counts]) -> None:
-    case = CASES[name]
+def test_every_input_is_read_and_nothing_else(name: str) -> None:
+    call = CUTS[name].case.call()
+    assert launched(name).read == numbers(call)
+    assert sum(launched(name).read.values()) == Traffic.of(call).read
+
+
+@EACH
+def test_every_output_is_written_once(name: str) -> None:
+    case = CUTS[name].case
     height, width = case.size
     pixels = {
         "features": case.channels * height * width,
         "pooled": case.channels * (height // 2) * (width // 2),
-        "logits": 2 * height * width,
+        "logits": case.classes * height * width,
     }
     wanted = {word: case.batch * pixels[word] for word in case.outputs}
-    assert launches[name].stored == launches[name].written == wanted
+    assert launched(name).stored == launched(name).written == wanted
     assert sum(wanted.values()) == Traffic.of(case.call()).written
 
 
 @EACH
-def test_images_are_loaded_as_often_as_is_said(
-    name: str, launches: dict[str, Counts]
-) -> None:
-    case, loaded = CASES[name], launches[name].loaded
-    assert loaded.get("skips", 0) == sum(case.widths) * loads(case, near)
-    if case.up == "nearest":  # its doubled pixels are loaded one by one
-        assert loaded["low"] == case.low * loads(case, near)
-    if case.up == "phases":
-        assert loaded["low"] == case.low * loads(case, below, shrunk=2)
+def test_images_are_loaded_as_often_as_is_said(name: str) -> None:
+    cut, loaded = CUTS[name], launched(name).loaded
+    assert loaded.get("skips", 0) == sum(cut.case.skips) * loads(cut, near)
+    if cut.case.up == "nearest":  # its doubled pixels are loaded one by one
+        assert loaded["low"] == cut.case.low * loads(cut, near)
+    if cut.case.up == "phases":
+        assert loaded["low"] == cut.case.low * loads(cut, below, shrunk=2)
 
 
 @EACH
-def test_products_are_those_of_whole_tiles(
-    name: str, launches: dict[str, Counts]
-) -> None:
+def test_products_are_those_of_whole_tiles(name: str) -> None:
     """Channels are padded to 16, those of the result to a program's; no head's."""
-    case = CASES[name]
-    height, width = case.covered
+    cut = CUTS[name]
+    height, width = cut.covered
     padded = replace(
-        Traffic.of(case.call()),
+        Traffic.of(cut.case.call()),
         height=height,
         width=width,
-        skips=sum(-(-each // 16) * 16 for each in case.widths),
-        low=-(-case.low // 16) * 16,
-        channels=case.again * case.side,
+        skips=sum(-(-each // 16) * 16 for each in cut.case.skips),
+        low=-(-cut.case.low // 16) * 16,
+        channels=cut.again * cut.side,
         classes=0,
     )
-    assert 2 * launches[name].products == padded.flops
+    assert 2 * launched(name).products == padded.flops
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_up_sampling_alone_writes_once(mode: Mode) -> None:
+    low = channels_last(torch.ones(2, 20, 3, 5))
+    with counted() as counts:
+        raised = raise2x(low, mode, (5, 9), impl="triton")
+    assert counts.read == {"low": low.numel()}
+    assert counts.stored == counts.written == {"out": raised.numel()}
 
 
 @pytest.mark.parametrize("block", [GATHER, PHASE, rows(2), rows(4)])
@@ -245,9 +231,8 @@ def test_loads_are_the_rounded_ones_but_for_the_borders(block: Block) -> None:
     assert block.low_loads("none") == 0
 
 
-def test_cases_that_fit_have_no_padding(launches: dict[str, Counts]) -> None:
-    call = FITTING.call()
-    traffic, counts = Traffic.of(call), launches["gather, fitting"]
+def test_cases_that_fit_have_no_padding() -> None:
+    traffic, counts = Traffic.of(FITTING.call()), launched("gather, fitting")
     assert 2 * counts.products == traffic.flops
     borders = (3 * 8 - 2) * (3 * 16 - 2) / (9 * 8 * 16)
     images = traffic.loaded(GATHER) - traffic.pixels * traffic.weights / 256

@@ -22,7 +22,7 @@ from nestgen import checkpoint
 from nestgen.arch.graph import NestGraph
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import build
-from nestgen.errors import DataError, SettingsError, TrainingError
+from nestgen.errors import DataError, ModuleError, SettingsError, TrainingError
 from nestgen.imaging.pairs import find_splits
 from nestgen.training import loop
 from nestgen.training.loop import saved_run, train
@@ -101,6 +101,58 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert [{**record, "seconds": 0} for record in first_log] == [
         {**record, "seconds": 0} for record in second_log
     ]
+
+
+def test_a_fused_run_has_the_same_losses_and_goes_on(
+    data: Path, tmp_path: Path, settings: Settings
+) -> None:
+    """But for rounding, which the steps enlarge."""
+    spec = NestSpec(depth=2, widths=2, in_channels=1)
+    plain = replace(settings, epochs=1)
+    fused, splits = replace(plain, fused=True), find_splits(data)
+    train(spec, *splits, tmp_path / "plain", plain)
+    train(spec, *splits, tmp_path / "fused", fused)
+    stopping = At(1, 13, interrupted)
+    run = tmp_path / "resumed"
+    assert train(spec, *splits, run, fused, observer=stopping).interrupted
+    assert saved_run(run) == (spec, fused)
+    train(spec, *splits, run, fused, resume=True)
+    assert_same_run(tmp_path / "fused", run)
+    losses = [log_of(tmp_path / name)[0]["loss"] for name in ("plain", "fused")]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    plainly, otherwise = (tensors(tmp_path / n / "last.pt") for n in ("plain", "fused"))
+    assert any(not torch.equal(x, otherwise[name]) for name, x in plainly.items())
+
+
+def test_a_state_without_a_newer_setting_goes_on(
+    data: Path, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, plain = (
+        NestSpec(depth=1, widths=2, in_channels=1),
+        replace(settings, epochs=1),
+    )
+    as_it_was = Settings.to_plain
+
+    def older(self: Settings) -> dict[str, Any]:
+        return {k: v for k, v in as_it_was(self).items() if k != "fused"}
+
+    monkeypatch.setattr(Settings, "to_plain", older)
+    stopping = At(1, 3, interrupted)
+    assert train(
+        spec, *find_splits(data), tmp_path, plain, observer=stopping
+    ).interrupted
+    monkeypatch.undo()
+    assert not train(spec, *find_splits(data), tmp_path, plain, resume=True).interrupted
+
+
+def test_what_cannot_be_fused_is_not_begun(
+    volumes: Path, tmp_path: Path, settings: Settings
+) -> None:
+    spec = NestSpec(depth=1, widths=2, in_channels=1, dims=3)
+    fused = replace(settings, patch=(8, 16, 16), fused=True)
+    with pytest.raises(ModuleError, match="nothing of it can be fused for training"):
+        train(spec, *find_splits(volumes), tmp_path / "run", fused)
+    assert not (tmp_path / "run").exists()
 
 
 def log_of(run: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,126 @@
+"""Train a network with less memory: what is between its convolutions is made again."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from nestgen.errors import ModuleError, in_a_line
+from nestgen.fusion.defer import Deferral
+from nestgen.surgery.kept import Inputs, output_tensors
+from nestgen.surgery.trace import LayerTracer
+
+EXACT = 1e-9
+"""Of the largest tensor of its kind: how much both may differ in float64."""
+
+
+class FusedTraining(nn.Module):
+    """A network that keeps each convolution's output once while it trains.
+
+    Attributes:
+        network: whose layers and tensors are trained; its running statistics move as if
+            it ran itself. In eval mode it does run itself.
+        rows: of each convolution and each batch norm whether it is fused, or why not.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        deferral = Deferral(network, _traced(network))
+        # no module of this one, since all of its layers are the network's
+        self._inside = (deferral.run(),)
+        self.rows = tuple(deferral.rows)
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """What the network gives."""
+        run = self._inside[0] if self.training else self.network
+        return run(*inputs)
+
+
+def fuse_training(network: nn.Module, example: Tensor | Inputs) -> FusedTraining:
+    """The network as a module that trains it with less memory.
+
+    Between a convolution and the next, norm, activation, pooling or up-sampling and
+    concatenation are not stored, but computed by whoever reads them, forward and
+    backward (see `nestgen.kernels.normed_conv`). What cannot be fused runs as it is.
+
+    `network` is in training mode and remains the owner of its weights, its running
+    statistics and its state dict. `example` is an input, or a tuple of them, small:
+    outputs, running statistics and gradients are held against the network's on it, in
+    float64.
+
+    Raises `ModuleError` for a network in eval mode, one that torch.fx cannot follow,
+    one in which nothing can be fused, and where both differ.
+
+    >>> import nestgen
+    >>> network = nestgen.build(nestgen.NestSpec(depth=1, widths=2)).train()
+    >>> fused = fuse_training(network, torch.randn(2, 3, 8, 8))
+    >>> sum(row.done == ["fused"] for row in fused.rows), len(fused.rows)
+    (14, 14)
+    """
+    if not network.training:
+        raise ModuleError(f"{type(network).__name__}: is in eval mode, call train()")
+    fused = FusedTraining(network)
+    if not any(row.done for row in fused.rows):
+        why = fused.rows[0].left[0] if fused.rows else "it has no convolution"
+        raise ModuleError(
+            f"{type(network).__name__}: nothing of it can be fused for training, {why}"
+        )
+    inputs = (example,) if isinstance(example, Tensor) else example
+    _require_equal(fused, inputs)
+    return fused
+
+
+def _traced(network: nn.Module) -> fx.GraphModule:
+    name = type(network).__name__
+    for path, module in network.named_modules():
+        if _has_hooks(module) and next(module.children(), None) is not None:
+            raise ModuleError(f"{name}: {path or 'it'} has hooks, and is not followed")
+    try:
+        return fx.GraphModule(network, LayerTracer().trace(network), name)
+    except Exception as error:  # it runs the network, which may raise anything
+        raise ModuleError(
+            f"torch.fx cannot follow {name}: {in_a_line(error)}"
+        ) from error
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
+    return any(getattr(module, kind) for kind in kinds)
+
+
+def _require_equal(fused: FusedTraining, inputs: Inputs) -> None:
+    twin: Any = copy.deepcopy(fused).double()
+    # dropout draws in the order of memory, which is then the same
+    twin = twin.to(memory_format=torch.channels_last)
+    whole = copy.deepcopy(twin.network)
+    found = [_one_step(module, inputs) for module in (whole, twin)]
+    for kind, (expected, ours) in {
+        kind: [one[kind] for one in found] for kind in found[0]
+    }.items():
+        most = max((x.norm() for x in expected.values()), default=torch.zeros(()))
+        for name, x in expected.items():
+            if not (x - ours[name]).norm() <= EXACT * most:
+                raise ModuleError(f"{kind} {name} is another once the network is fused")
+
+
+def _one_step(module: nn.Module, inputs: Inputs) -> dict[str, dict[str, Tensor]]:
+    """Outputs, gradients and buffers after one step, with the same draws."""
+    doubled = [x.double().contiguous(memory_format=torch.channels_last) for x in inputs]
+    network = module.network if isinstance(module, FusedTraining) else module
+    assert isinstance(network, nn.Module)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        outputs = output_tensors(module(*doubled))
+        loss = sum((y * torch.randn_like(y)).sum() for y in outputs.values())
+        torch.autograd.backward(loss)
+    return {
+        "output": {name: y.detach() for name, y in outputs.items()},
+        "the gradient of": {
+            name: p.grad for name, p in network.named_parameters() if p.grad is not None
+        },
+        "the buffer": {name: b.double() for name, b in network.named_buffers()},
+    }
