@@ -63,7 +63,8 @@ def configuration_of(text: str) -> Configuration:
     ValueError: configuration='8x16x32x60 w4 s1' is not allowed, as 8x16x32x64 w4 s3 .ca
     """
     found = _TEXT.fullmatch(text) if len(text) < 50 else None
-    *numbers, stages = map(int, found.groups()[:6]) if found else (0,)
+    numbers = list(map(int, found.groups()[:6])) if found else [0]
+    stages = numbers.pop()
     sizes = zip(numbers, _LEAST, _MOST, strict=False)
     if stages not in _STAGES or not all(
         least <= n <= most and n.bit_count() == 1 for n, least, most in sizes
@@ -72,7 +73,10 @@ def configuration_of(text: str) -> Configuration:
         raise ValueError(f"configuration={text[:50]!r} is not allowed, as {example}")
     assert found is not None
     cache: Any = (found[7] or "").strip()
-    return Configuration(*numbers, stages, cache)
+    block_h, block_w, block_co, block_ci, warps = numbers
+    return Configuration(
+        block_h, block_w, block_co, block_ci, warps, stages, cache=cache
+    )
 
 
 _GATHER = {

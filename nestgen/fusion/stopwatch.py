@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -39,9 +41,11 @@ def _on_gpu(device: torch.device, flushes: int) -> Stopwatch:
         FLUSH_BYTES if flushes else 0, dtype=torch.uint8, device=device
     )
 
+    new_event: Any = partial(torch.cuda.Event, enable_timing=True)
+
     def seconds(run: Run) -> float:
         with torch.cuda.device(device):
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin, end = new_event(), new_event()
             torch.cuda.synchronize(device)
             for _ in range(flushes):
                 flushed.zero_()
@@ -49,6 +53,6 @@ def _on_gpu(device: torch.device, flushes: int) -> Stopwatch:
             run()
             end.record()
             end.synchronize()
-            return begin.elapsed_time(end) / 1e3
+            return float(begin.elapsed_time(end)) / 1e3
 
     return seconds
