@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import fx, nn
 from torch.nn import functional as F
@@ -34,20 +32,29 @@ def _compose(work: Work, path: HotPath, choice: Choice) -> None:
     if not path.skips:
         row.left.append("it reads nothing but what is up-sampled")
         return
-    skips: Any = path.skips[0]
-    if len(path.skips) > 1:
-        skips = work.call(torch.cat, (path.skips,), at, dim=1)
-    own = convolution_module(path.convolution, path.own, path.convolution.bias)
-    share = work.put(own, row.name, (skips,), at)
+    shape = work.shape(path.node)
     source = path.raised if choice.form == "split" else path.low
     assert source is not None
+    own = convolution_module(path.convolution, path.own, path.convolution.bias)
+    share = work.put(own, row.name, (_skips(work, path),), at)
     other = work.put(of_low(path, choice.form), f"{row.name}_low", (source,), at)
     y = work.call(torch.add, (share, other), at)
+    for node in (share, other, y):
+        work.shaped(node, shape)
     row.done.append(str(choice))
     if choice.form == "composed":
         work.inside(path.raised, row)
     work.rows[share] = row
     work.replace(path.last, _activated(work, y, path))
+
+
+def _skips(work: Work, path: HotPath) -> fx.Node:
+    """All skips as one image."""
+    if len(path.skips) == 1:
+        return path.skips[0]
+    number, _, *size = work.shape(path.node)
+    skips = work.call(torch.cat, (path.skips,), path.last, dim=1)
+    return work.shaped(skips, (number, path.own.shape[1], *size))
 
 
 def of_low(path: HotPath, form: str) -> nn.Module:

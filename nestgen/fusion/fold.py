@@ -29,7 +29,8 @@ def fold(work: Work) -> None:
         else:
             weight, bias = folded(convolution, norm)
             module = convolution_module(convolution, weight, bias)
-            new = work.put(module, row.name, (convolution.x,), at=node)
+            # where the convolution was, since what it reads may be written over later
+            new = work.put(module, row.name, (convolution.x,), at=norm.x)
             row.done.append("norm folded")
             work.rows[new] = row
             work.replace(node, new)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +20,7 @@ from nestgen.fusion.fused import Fused
 from nestgen.fusion.graphed import Graphed, require_gpu
 from nestgen.fusion.launch import launch
 from nestgen.fusion.lay_out import lay_out
+from nestgen.fusion.proof import prove
 from nestgen.fusion.report import Report
 from nestgen.fusion.signature import Key
 from nestgen.fusion.table import read_table, shipped, users_file
@@ -29,8 +29,9 @@ from nestgen.fusion.tune import tune as measure
 from nestgen.fusion.work import Work
 from nestgen.surgery.cut_any import WAYS
 from nestgen.surgery.follow import Followed
-from nestgen.surgery.kept import Inputs, output_tensors, run
-from nestgen.surgery.whole import Whole, whole
+from nestgen.surgery.kept import Inputs, inputs_of, output_tensors, run
+from nestgen.surgery.outside import told
+from nestgen.surgery.whole import Whole, twin, whole
 
 PASSES: tuple[Callable[[Work], None], ...] = (
     drop,
@@ -108,37 +109,37 @@ def fuse(
     """
     check_target(target)
     _require_eval(module)
-    inputs = _several(example)
-    used = inputs if typical is None else _several(typical)
+    inputs = inputs_of(example)
+    used = inputs if typical is None else inputs_of(typical)
     if cuda_graph:
         require_gpu(used)
     known, tuning = _measurements(target, tune)
     with torch.no_grad():
+        with _repeatable(), told("the module does not run on the example"):
+            given = run(twin(module), inputs)
+        names = tuple(output_tensors(given))
+        if not names:
+            raise ModuleError(f"module: {type(module).__name__} gives no tensor")
         rejected: dict[str, str] = {}
         with _repeatable():
-            given = run(module, inputs)
-            asked = whole(module, tuple(output_tensors(given)), inputs)
+            asked = whole(module, names, inputs)
             followed = _followed(asked, rejected)
         work = Work(followed.module, used, target, find or known, tuning)
         for change in PASSES:
             change(work)
         check_kernel(work)
         fused = Fused(work.finish(), given, followed.conditions).eval()
-        error = _require_as_exact(fused, asked)
+        proven = prove(fused, asked)
     fused.report = Report(
         rows=tuple(
             replace(row, left=list(dict.fromkeys(row.left))) for row in work.report
         ),
         way=followed.way,
         rejected=rejected,
-        error=error,
-        inputs=tuple(tuple(x[0].shape) for x in asked.tried),
+        error=proven.error,
+        inputs=proven.inputs,
     )
     return Graphed(fused, used) if cuda_graph else fused
-
-
-def _several(inputs: Tensor | Inputs) -> Inputs:
-    return (inputs,) if isinstance(inputs, Tensor) else inputs
 
 
 def _measurements(target: str, tune: bool | Tuning) -> tuple[Find, Tuning | None]:
@@ -187,37 +188,3 @@ def _followed(asked: Whole, rejected: dict[str, str]) -> Followed:
             return followed
     why = "; ".join(f"{way}: {reason}" for way, reason in rejected.items())
     raise ModuleError(f"{asked.kind} cannot be fused: {why}")
-
-
-def _require_as_exact(fused: Fused, asked: Whole) -> float:
-    """How badly `fused` rounds, as a share of how badly the whole does.
-
-    Each output is looked at on all inputs together: a few numbers alone may happen to
-    be rounded well.
-    """
-    exact = copy.deepcopy(asked.kept).double()
-    ours, theirs = ({name: 0.0 for name in asked.kept.names} for _ in range(2))
-    for inputs, others in zip(asked.tried, asked.expected, strict=True):
-        try:
-            found = output_tensors(fused(*inputs))
-        except ValueError:
-            continue  # of sizes that its trace does not know
-        doubled = tuple(x.double() if x.is_floating_point() else x for x in inputs)
-        for name, expected, other, y in zip(
-            asked.kept.names, run(exact, doubled), others, found.values(), strict=True
-        ):
-            ours[name] += _error(y, expected) ** 2
-            theirs[name] += _error(other, expected) ** 2
-    shares = {name: (ours[name] / (theirs[name] or 1.0)) ** 0.5 for name in ours}
-    for name, share in shares.items():
-        if not share <= 2:
-            raise ModuleError(
-                f"output {name} rounds {share:.3g} times as badly once it is fused"
-            )
-    return max(shares.values())
-
-
-def _error(y: Tensor, expected: Tensor) -> float:
-    """Of an output, at least what rounding it once to its dtype may do."""
-    least = torch.finfo(y.dtype).eps * expected.norm() / 2
-    return float(torch.maximum((y.double() - expected).norm(), least))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from torch import Tensor, fx, nn
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_leaves, tree_map
 
 from nestgen.codegen.expressions import condition
 from nestgen.fusion.report import Report
@@ -28,9 +30,10 @@ class Fused(nn.Module):
     ) -> None:
         super().__init__()
         self.inside = inside
-        leaves, self._structure = tree_flatten(like)
-        self._leaves = [None if hasattr(leaf, "shape") else leaf for leaf in leaves]
-        self._places = [n for n, leaf in enumerate(leaves) if hasattr(leaf, "shape")]
+        numbers = count()
+        self._like = tree_map(
+            lambda leaf: _Place(next(numbers)) if hasattr(leaf, "shape") else leaf, like
+        )
         names = [node.name for node in self.placeholders]
         self._sides = [
             (names.index(name), axis) for _, name, axis in sides_of(conditions)
@@ -42,14 +45,32 @@ class Fused(nn.Module):
         """The inputs of the graph."""
         return list(self.inside.graph.find_nodes(op="placeholder"))
 
+    @property
+    def has_constants(self) -> bool:
+        """Whether it returns anything beside tensors, None apart."""
+        leaves = tree_leaves(self._like)
+        return any(not isinstance(leaf, (_Place, type(None))) for leaf in leaves)
+
+    def takes(self, *inputs: Tensor) -> bool:
+        """Whether the graph is known to hold for inputs of these sizes."""
+        return self._fit(*(inputs[n].shape[axis] for n, axis in self._sides))
+
     def forward(self, *inputs: Tensor) -> Any:
         """As the original; `ValueError` for sizes of which the graph is not known."""
-        if not self._fit(*(inputs[n].shape[axis] for n, axis in self._sides)):
+        if not self.takes(*inputs):
             raise ValueError("its channels or sizes are not like those of the example")
-        leaves: list[Any] = list(self._leaves)
-        for place, tensor in zip(self._places, self.inside(*inputs), strict=True):
-            leaves[place] = tensor
-        return tree_unflatten(leaves, self._structure)
+        tensors = self.inside(*inputs)
+        return tree_map(
+            lambda leaf: tensors[leaf.number] if isinstance(leaf, _Place) else leaf,
+            self._like,
+        )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the tensor of this number stands."""
+
+    number: int
 
 
 def _function(conditions: Sequence[str]) -> Callable[..., bool]:

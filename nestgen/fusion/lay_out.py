@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from nestgen.fusion.work import Work
@@ -15,5 +13,6 @@ _OTHERS = ("onnxruntime", "openvino")
 def lay_out(work: Work) -> None:
     """Weights of images in channels_last; torch lays images out as weights are."""
     if work.target not in _OTHERS:
-        network: Any = work.traced
-        network.to(memory_format=torch.channels_last)
+        for tensor in (*work.traced.parameters(), *work.traced.buffers()):
+            if tensor.ndim == 4:
+                tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)

@@ -10,6 +10,7 @@ from torch import Tensor, fx
 
 from nestgen.fusion.operations import Act, Concatenation, Convolution, Up
 from nestgen.fusion.work import Work
+from nestgen.fusion.writes import rewritten
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,11 @@ def match(work: Work) -> Iterator[HotPath]:
     for node, convolution in work.operations():
         if isinstance(convolution, Convolution) and not convolution.transposed:
             if convolution.is_plain and set(convolution.kernel) == {3}:
-                yield _path(work, node, convolution)
+                path = _path(work, node, convolution)
+                if _is_steady(work, path):
+                    yield path
+                else:
+                    work.rows[node].left.append("what it reads is written over")
             elif set(convolution.kernel) != {1}:
                 kernel = "x".join(map(str, convolution.kernel))
                 work.rows[node].left.append(
@@ -59,6 +64,12 @@ def match(work: Work) -> Iterator[HotPath]:
                     f"{convolution.padding[0]}, {convolution.groups} groups is no "
                     "conv3x3 that keeps the size"
                 )
+
+
+def _is_steady(work: Work, path: HotPath) -> bool:
+    """Whether all that it reads stays as it is until its end, where it is read then."""
+    images = path.skips if path.low is None else (*path.skips, path.low)
+    return not any(rewritten(work, image, path.last) for image in images)
 
 
 def _path(work: Work, node: fx.Node, convolution: Convolution) -> HotPath:

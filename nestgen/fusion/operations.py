@@ -107,9 +107,15 @@ class Pool:
 
 @dataclass(frozen=True)
 class Same:
-    """`x` as it is: an identity, dropout when it is off, padding by nothing."""
+    """`x` as it is: an identity, dropout when it is off, padding by nothing.
+
+    Attributes:
+        x: what is given on.
+        copied: whether it is a tensor of its own, not `x` itself.
+    """
 
     x: fx.Node
+    copied: bool = False
 
 
 Operation = Convolution | Norm | Act | Concatenation | Up | Pool | Same

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.nn import functional as F
 
 from nestgen.fusion.operations import (
@@ -45,48 +45,63 @@ def read(traced: fx.GraphModule, node: fx.Node) -> Operation | None:
     if known is None:
         return None
     names, reader = known
-    named = {_RENAMED.get(name, name): x for name, x in node.kwargs.items()}
-    given = dict(zip(names, node.args, strict=False)) | named
-    tensors = {name: _tensor(traced, x) for name, x in given.items()}
-    return reader({name: tensors[name] for name in given if name in names})
+    given = _given(traced, node, names)
+    return None if given is None else reader(given)
 
 
 _CALLS = ("call_function", "call_method")
-_RENAMED = {
-    "input": "x",
-    "tensors": "parts",
-    "negative_slope": "slope",
-    "kernel_size": "kernel",
-    "scale_factor": "scale",
-    "align_corners": "aligned",
-    "running_mean": "mean",
-    "running_var": "var",
-    "pad": "sides",
-}
-"""torch's names of arguments."""
+
+
+def _given(
+    traced: fx.GraphModule, node: fx.Node, names: Sequence[str]
+) -> Arguments | None:
+    """Arguments by name: nodes for the first, the network's own tensors for others.
+
+    None where there are more of them than `names`, and where others are computed.
+    """
+    spelled = {_SPELLED.get(name, name): value for name, value in node.kwargs.items()}
+    given = dict(zip(names, node.args, strict=False)) | spelled
+    first = given.pop(names[0], None)
+    images = first if isinstance(first, Sequence) else [first]
+    others = set(node.all_input_nodes) - set(images)
+    if (
+        len(node.args) > len(names)
+        or not given.keys() <= set(names)
+        or not all(isinstance(image, fx.Node) for image in images)
+        or any(other.op != "get_attr" for other in others)
+    ):
+        return None
+    own = {name: _tensor(traced, value) for name, value in given.items()}
+    return {names[0]: first, **own}
+
+
+_SPELLED = {"axis": "dim"}
+"""What torch takes for the name of an argument, too."""
 
 
 def _tensor(traced: fx.GraphModule, value: Any) -> Any:
     """The tensor that a node stands for, where it is one of the network's own."""
-    if isinstance(value, fx.Node) and value.op == "get_attr":
+    if isinstance(value, fx.Node):
         return value_at(traced, str(value.target))
     return value
 
 
 def _read_module(module: nn.Module, node: fx.Node) -> Operation | None:
     hooks = (module._forward_hooks, module._forward_pre_hooks)
+    changed = any(hooks) or "forward" in vars(module)
     reader = _MODULES.get(type(module))
-    if any(hooks) or reader is None or len(node.args) != 1 or node.kwargs:
+    if changed or reader is None or node.kwargs or len(node.args) != 1:
         return None
     return reader(module, node.args[0])
 
 
 def _of_conv(module: Any, x: Any) -> Operation | None:
     transposed = isinstance(module, nn.modules.conv._ConvTransposeNd)
-    if isinstance(module.padding, str) or module.padding_mode != "zeros":
+    padding = _padding(module.padding, module.kernel_size, module.dilation)
+    if padding is None or module.padding_mode != "zeros":
         return None
     return Convolution(
-        x, module.weight, module.bias, module.stride, module.padding, module.dilation,
+        x, module.weight, module.bias, module.stride, padding, module.dilation,
         module.groups, transposed, module.output_padding if transposed else (),
     )  # fmt: skip
 
@@ -101,7 +116,9 @@ def _of_norm(module: Any, x: Any) -> Operation | None:
 
 
 def _of_upsample(module: Any, x: Any) -> Operation | None:
-    return _up(x, module.size, module.scale_factor, module.mode, module.align_corners)
+    if module.size is not None or module.recompute_scale_factor:
+        return None
+    return _up(x, module.scale_factor, module.mode, module.align_corners)
 
 
 def _of_pool(module: Any, x: Any) -> Operation | None:
@@ -137,21 +154,31 @@ def _several(value: Any, axes: int) -> tuple[int, ...]:
 
 
 def _convolution(given: Arguments) -> Operation | None:
-    weight, bias = given["weight"], given.get("bias")
-    own = isinstance(weight, Tensor) and isinstance(bias, (Tensor, type(None)))
-    if not own or isinstance(given.get("padding"), str):
+    weight = given["weight"]
+    kernel, transposed = tuple(weight.shape[2:]), "output_padding" in given
+    axes = len(kernel)
+    dilation = _several(given.get("dilation", 1), axes)
+    padding = _padding(given.get("padding", 0), kernel, dilation)
+    if padding is None:
         return None
-    axes = weight.ndim - 2
-    transposed = "output_padding" in given
-    by_axis = {
-        name: _several(given.get(name, default), axes)
-        for name, default in (("stride", 1), ("padding", 0), ("dilation", 1))
-    }
     return Convolution(
-        given["x"], weight, bias, **by_axis, groups=given.get("groups", 1),
-        transposed=transposed,
-        output_padding=_several(given["output_padding"], axes) if transposed else (),
+        given["input"], weight, given.get("bias"),
+        _several(given.get("stride", 1), axes), padding, dilation,
+        given.get("groups", 1), transposed,
+        _several(given["output_padding"], axes) if transposed else (),
     )  # fmt: skip
+
+
+def _padding(
+    padding: Any, kernel: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """On both sides of each axis; None where "same" is not the same on both."""
+    if not isinstance(padding, str):
+        return _several(padding, len(kernel))
+    if padding == "valid":
+        return (0,) * len(kernel)
+    both = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    return tuple(p // 2 for p in both) if all(p % 2 == 0 for p in both) else None
 
 
 def _transposed(given: Arguments) -> Operation | None:
@@ -159,66 +186,65 @@ def _transposed(given: Arguments) -> Operation | None:
 
 
 def _norm(given: Arguments) -> Operation | None:
-    mean, var = given.get("mean"), given.get("var")
-    if not isinstance(mean, Tensor) or not isinstance(var, Tensor):
+    mean, var = given.get("running_mean"), given.get("running_var")
+    if mean is None or var is None:
         return None
     return Norm(
-        given["x"], mean, var, given.get("weight"), given.get("bias"),
+        given["input"], mean, var, given.get("weight"), given.get("bias"),
         given.get("eps", 1e-5), given.get("training", False),
     )  # fmt: skip
 
 
 def _first(given: Arguments) -> Operation | None:
     """What an operator with several results does, whose first one is taken."""
-    several, place = given["x"], given["place"]
-    if not isinstance(several, fx.Node) or place != 0:
-        return None
-    known: Any = several.target
-    names = _FIRST_OF.get(known)
-    if names is None:
-        return None
-    bound = dict(zip(names, several.args, strict=False)) | several.kwargs
+    several, place = given["several"], given["place"]
+    names = _FIRST_OF.get(several.target) if place == 0 else None
     traced = several.graph.owning_module
-    assert traced is not None
-    return _norm({name: _tensor(traced, x) for name, x in bound.items()})
+    if names is None or traced is None:
+        return None
+    inside = _given(traced, several, names)
+    return None if inside is None else _norm(inside)
 
 
 def _cat(given: Arguments) -> Operation | None:
-    parts = given["parts"]
+    parts = given["tensors"]
     if given.get("dim", 0) != 1 or not isinstance(parts, Sequence):
         return None
     return Concatenation(tuple(parts))
 
 
 def _interpolate(given: Arguments) -> Operation | None:
-    mode = given.get("mode", "nearest")
+    names = ("size", "recompute_scale_factor", "antialias")
+    if any(given.get(name) for name in names):
+        return None
     return _up(
-        given["x"], given.get("size"), given.get("scale"), mode, given.get("aligned")
-    )
+        given["input"], given.get("scale_factor"), given.get("mode", "nearest"),
+        given.get("align_corners"),
+    )  # fmt: skip
 
 
 def _upsample(mode: str) -> Callable[[Arguments], Operation | None]:
     return lambda given: _interpolate({"mode": mode} | dict(given))
 
 
-def _up(x: Any, size: Any, scale: Any, mode: str, aligned: Any) -> Operation | None:
+def _up(x: Any, scale: Any, mode: str, aligned: Any) -> Operation | None:
     scales = scale if isinstance(scale, Sequence) else [scale]
-    if size is not None or any(one != 2 for one in scales):
-        return None
     names: dict[tuple[str, bool], UpMode] = {
         ("nearest", False): "nearest",
         ("bilinear", False): "bilinear",
         ("bilinear", True): "bilinear-aligned",
     }
     name = names.get((mode, bool(aligned)))
-    return None if name is None else Up(x, name)
+    twice = all(one == 2 for one in scales)
+    return Up(x, name) if name is not None and twice else None
 
 
 def _max_pool(given: Arguments) -> Operation | None:
     if given.get("ceil_mode") or given.get("return_indices"):
         return None
     return _pool(
-        given["x"], given["kernel"], given.get("stride") or given["kernel"],
+        given["input"], given["kernel_size"],
+        given.get("stride") or given["kernel_size"],
         given.get("padding", 0), given.get("dilation", 1),
     )  # fmt: skip
 
@@ -232,27 +258,35 @@ def _pool(
 
 
 def _dropout(given: Arguments) -> Operation | None:
-    return None if given.get("training", True) else Same(given["x"])
+    return None if given.get("training", True) else Same(given["input"])
 
 
 def _pad(given: Arguments) -> Operation | None:
-    sides = given["sides"]
-    nothing = isinstance(sides, Sequence) and all(side == 0 for side in sides)
-    return Same(given["x"]) if nothing else None
+    nothing = all(side == 0 for side in given["pad"])
+    return Same(given["input"], copied=True) if nothing else None
 
 
-_CONV = ("x", "weight", "bias", "stride", "padding", "dilation", "groups")
+_CONV = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 _CONV_TRANSPOSE = (*_CONV[:5], "output_padding", "groups", "dilation")
-_LEAKY = ("x", "slope", "inplace")
-_POOL = ("x", "kernel", "stride", "padding", "dilation", "ceil_mode", "return_indices")
-_UPSAMPLE = ("x", "size", "aligned", "scale")
-_STATISTICS = ("mean", "var", "weight", "bias", "training", "momentum", "eps")
+_POOL = (
+    "input", "kernel_size", "stride", "padding", "dilation", "ceil_mode",
+    "return_indices",
+)  # fmt: skip
+_INTERPOLATE = (
+    "input", "size", "scale_factor", "mode", "align_corners", "recompute_scale_factor",
+    "antialias",
+)  # fmt: skip
+_BATCH_NORM = (
+    "input", "running_mean", "running_var", "weight", "bias", "training", "momentum",
+    "eps",
+)  # fmt: skip
 
 _Known = tuple[tuple[str, ...], Callable[[Arguments], Operation | None]]
 _FUNCTIONS: dict[Any, _Known] = {
     **dict.fromkeys(
         (F.conv1d, F.conv2d, F.conv3d, aten.conv1d.default, aten.conv2d.default,
-         aten.conv3d.default),
+         aten.conv3d.default, aten.conv1d.padding, aten.conv2d.padding,
+         aten.conv3d.padding),
         (_CONV, _convolution),
     ),
     **dict.fromkeys(
@@ -261,35 +295,50 @@ _FUNCTIONS: dict[Any, _Known] = {
          aten.conv_transpose3d.input),
         (_CONV_TRANSPOSE, _transposed),
     ),
-    F.batch_norm: (("x", *_STATISTICS), _norm),
-    operator.getitem: (("x", "place"), _first),
+    F.batch_norm: (_BATCH_NORM, _norm),
+    operator.getitem: (("several", "place"), _first),
     **dict.fromkeys(
         (F.relu, F.relu_, torch.relu, torch.relu_, torch.Tensor.relu,
          torch.Tensor.relu_, aten.relu.default),
-        (("x", "inplace"), lambda given: Act(given["x"], 0.0)),
+        (("input", "inplace"), lambda given: Act(given["input"], 0.0)),
     ),
     **dict.fromkeys(
         (F.leaky_relu, F.leaky_relu_, aten.leaky_relu.default),
-        (_LEAKY, lambda given: Act(given["x"], given.get("slope", 0.01))),
+        (
+            ("input", "negative_slope", "inplace"),
+            lambda given: Act(given["input"], given.get("negative_slope", 0.01)),
+        ),
     ),
     **dict.fromkeys(
-        (torch.cat, torch.concat, torch.concatenate, aten.cat.default),
-        (("parts", "dim"), _cat),
+        (torch.cat, torch.concat, torch.concatenate, aten.cat.default,
+         aten.concat.default, aten.concatenate.default),
+        (("tensors", "dim"), _cat),
     ),
-    F.interpolate: (("x", "size", "scale", "mode", "aligned"), _interpolate),
-    aten.upsample_nearest2d.vec: (("x", "size", "scale"), _upsample("nearest")),
-    aten.upsample_bilinear2d.vec: (_UPSAMPLE, _upsample("bilinear")),
+    F.interpolate: (_INTERPOLATE, _interpolate),
+    **dict.fromkeys(
+        (aten.upsample_nearest1d.vec, aten.upsample_nearest2d.vec,
+         aten.upsample_nearest3d.vec),
+        (("input", "size", "scale_factor"), _upsample("nearest")),
+    ),
+    aten.upsample_bilinear2d.vec: (
+        ("input", "size", "align_corners", "scale_factor"), _upsample("bilinear"),
+    ),
     **dict.fromkeys(
         (F.max_pool1d, F.max_pool2d, F.max_pool3d, torch.max_pool1d, torch.max_pool2d,
          torch.max_pool3d, aten.max_pool1d.default, aten.max_pool2d.default,
          aten.max_pool3d.default),
         (_POOL, _max_pool),
     ),
-    F.dropout: (("x", "p", "training"), _dropout),
-    **dict.fromkeys((F.pad, aten.pad.default), (("x", "sides"), _pad)),
+    **dict.fromkeys(
+        (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d),
+        (("input", "p", "training", "inplace"), _dropout),
+    ),
+    **dict.fromkeys(
+        (F.pad, aten.pad.default), (("input", "pad", "mode", "value"), _pad)
+    ),
 }  # fmt: skip
 _FIRST_OF: dict[Any, tuple[str, ...]] = {
     aten._native_batch_norm_legit_no_training.default: (
-        "x", "weight", "bias", "mean", "var", "momentum", "eps",
+        "input", "weight", "bias", "running_mean", "running_var", "momentum", "eps",
     ),
 }  # fmt: skip

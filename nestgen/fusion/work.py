@@ -13,6 +13,7 @@ from nestgen.fusion.operations import Convolution, Operation
 from nestgen.fusion.read import read
 from nestgen.fusion.report import Row
 from nestgen.surgery.kept import Inputs
+from nestgen.surgery.script import value_at
 
 if TYPE_CHECKING:
     from nestgen.fusion.signature import Key
@@ -68,11 +69,19 @@ class Work:
         return self.traced.graph
 
     def read(self, node: object) -> Operation | None:
-        """What a node does (see `read`); None for what is no node."""
-        return read(self.traced, node) if isinstance(node, fx.Node) else None
+        """What a node does (see `read`); None for what is no node.
+
+        None too for a convolution of one image that is in no batch: its channels do not
+        stand where all else looks for them.
+        """
+        found = read(self.traced, node) if isinstance(node, fx.Node) else None
+        alone = isinstance(found, Convolution) and (
+            len(self.shape(found.x)) < found.weight.ndim
+        )
+        return None if alone else found
 
     def shape(self, node: fx.Node) -> tuple[int, ...]:
-        """Of what a node gives for the example."""
+        """Of what a node gives for the example, where it is a tensor."""
         shape: tuple[int, ...] = node.meta[_SHAPE]
         return shape
 
@@ -100,6 +109,11 @@ class Work:
         with self.graph.inserting_before(at):
             return self.graph.call_function(function, inputs, options)
 
+    def shaped(self, node: fx.Node, shape: tuple[int, ...]) -> fx.Node:
+        """A new node, whose shape is written down."""
+        node.meta[_SHAPE] = shape
+        return node
+
     def inside(self, gone: fx.Node | None, row: Row) -> None:
         """Write down that what `gone` computed is computed where `row` tells of."""
         if gone in self.rows and self.rows[gone] is not row:
@@ -112,17 +126,23 @@ class Work:
         self.graph.eliminate_dead_code()
 
     def finish(self) -> fx.GraphModule:
-        """The network, whose new modules have their names, or numbers behind them."""
-        self.traced.delete_all_unused_submodules()
+        """The network, whose new modules have their names, or numbers behind them.
+
+        It has no modules and tensors but those that it reads.
+        """
+        read = {
+            str(node.target): value_at(self.traced, str(node.target))
+            for node in self.graph.nodes
+            if node.op in _READ
+        }
         for node, name in self._wished.items():
             if not node._erased:
-                module = self.traced.get_submodule(str(node.target))
-                self.traced.delete_submodule(str(node.target))
-                node.target = self._free(name)
-                self.traced.add_submodule(node.target, module)
-        self.graph.lint()
-        self.traced.recompile()
-        return self.traced
+                free = self._free(name)
+                read[free] = read.pop(str(node.target))
+                node.target = free
+        made = fx.GraphModule(read, self.graph)
+        made.graph.lint()
+        return made
 
     def _free(self, name: str) -> str:
         """`name`, or with a number behind it where nodes still read what has it."""
@@ -155,7 +175,8 @@ def _name(node: fx.Node) -> str:
     if node.op == "call_module":
         return str(node.target)
     weights = [x for x in node.all_input_nodes if x.op == "get_attr"]
-    return str(weights[0].target).rpartition(".")[0] if weights else node.name
+    name = str(weights[0].target) if weights else node.name
+    return name.rpartition(".")[0] or name
 
 
 def convolution_module(

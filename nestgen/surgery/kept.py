@@ -95,6 +95,17 @@ def output_tensors(outputs: Any) -> dict[str, Any]:
     return found
 
 
+def inputs_of(example: Tensor | Inputs) -> Inputs:
+    """What a user gives as an example, as a tuple of tensors."""
+    inputs = (example,) if isinstance(example, Tensor) else example
+    if not isinstance(inputs, tuple) or not all(isinstance(x, Tensor) for x in inputs):
+        raise ModuleError(
+            f"example: a {type(example).__name__} is not allowed, a tensor or a tuple "
+            "of tensors"
+        )
+    return inputs
+
+
 def names_of(keep: int | str | Iterable[int | str]) -> tuple[str, ...]:
     """What a user asks for, as names.
 

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from nestgen.errors import ModuleError, in_a_line
-from nestgen.surgery.kept import PREFIX, Inputs, Kept, names_of, run
+from nestgen.surgery.kept import PREFIX, Inputs, Kept, inputs_of, names_of, run
 from nestgen.surgery.proof import bits
 from nestgen.surgery.trials import trials
 
@@ -99,13 +99,8 @@ def whole(
 
     Raises `ModuleError` where it does not run, is random, or changes itself.
     """
-    inputs = (example,) if isinstance(example, Tensor) else example
-    if not isinstance(inputs, tuple) or not all(isinstance(x, Tensor) for x in inputs):
-        raise ModuleError(
-            f"example: a {type(example).__name__} is not allowed, a tensor or a tuple "
-            "of tensors"
-        )
-    kept = Kept(_twin(module), names_of(keep), len(inputs)).eval()
+    inputs = inputs_of(example)
+    kept = Kept(twin(module), names_of(keep), len(inputs)).eval()
     with torch.no_grad():
         tried = trials(kept, inputs)
         _require_steady(kept, inputs)
@@ -143,7 +138,7 @@ def _require_steady(kept: Kept, example: Inputs) -> None:
             )
 
 
-def _twin(module: nn.Module) -> nn.Module:
+def twin(module: nn.Module) -> nn.Module:
     """A copy, also of a module that still holds what a computation left in it."""
     left = [
         leaf
