@@ -314,7 +314,7 @@ class _Group:
         for backend, known in backends.items():
             if self.stopped():
                 return
-            yield backend, _prepare(known, case, expected)
+            yield backend, prepare(known, case, expected)
             self.counter.add(1)
 
     def _case(self, network: _Network, dtype: torch.dtype) -> Case:
@@ -352,7 +352,16 @@ class _Group:
         )
 
 
-def _prepare(backend: Backend, case: Case, expected: Any) -> Ready | str:
+def prepare(backend: Backend, case: Case, expected: Any) -> Ready | str:
+    """What `backend` makes of a case, or why it cannot be timed.
+
+    It cannot where it gives something else than `expected`, but for rounding.
+
+    >>> from nestgen.inference.backends import BACKENDS
+    >>> case = Case(nn.Identity(), torch.ones(1, 1, 2, 2))
+    >>> prepare(BACKENDS["eager"], case, torch.full((1, 1, 2, 2), 2.0))
+    'differs from eager by 0.5 of the largest output, 1.2e-07 is allowed'
+    """
     dtype = case.x.dtype
     if dtype not in backend.dtypes:
         return f"takes no {str(dtype).removeprefix('torch.')}"

@@ -16,6 +16,8 @@ def _onnxruntime(case: Case) -> Ready:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    # its threads would keep the cores busy for a while, while others are timed
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = onnxruntime.InferenceSession(
         case.onnx, options, providers=["CPUExecutionProvider"]
     )

@@ -8,6 +8,7 @@ from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
+from torch._inductor import config as inductor
 
 from nestgen.errors import SettingsError
 from nestgen.inference.backend import Backend, Case, Ready
@@ -35,9 +36,13 @@ def _ready(module: nn.Module, x: Tensor) -> Ready:
 
 
 def _compile(case: Case) -> Ready:
-    """By torch.compile, for this one shape and without a break in the graph."""
+    """By torch.compile, for this one shape and without a break in the graph.
+
+    The weights are frozen into the program: what is timed here trains no more, and the
+    other compilers take weights for constants too.
+    """
     compiled = torch.compile(case.module, fullgraph=True, dynamic=False)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), inductor.patch(freezing=True):
         warnings.simplefilter("ignore")  # the compiler's own
         compiled(case.x)
     return Ready(partial(compiled, case.x))

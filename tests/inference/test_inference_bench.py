@@ -394,6 +394,18 @@ def test_each_backend_gives_what_eager_gives(name: str) -> None:
     assert [row.backend for row in found.rows] == both * len(dtypes)
 
 
+def test_the_compiler_takes_weights_for_constants() -> None:
+    reason = BACKENDS["compile"].missing(CPU)
+    if reason is not None:
+        pytest.skip(reason)
+    convolution = nn.Conv2d(2, 2, 3).eval()
+    with torch.inference_mode():
+        ready = BACKENDS["compile"].prepare(Case(convolution, torch.ones(1, 2, 4, 4)))
+        before = ready.run().clone()
+        convolution.weight.data.zero_()
+        assert torch.equal(ready.run(), before)
+
+
 def comparison() -> Comparison:
     rows = [
         Row(
