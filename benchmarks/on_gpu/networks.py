@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from itertools import cycle, product
@@ -205,7 +205,7 @@ def new_tuning(session: Session) -> Tuning:
     In a toy run nothing is timed: an interpreter's times choose nothing.
     """
 
-    def prepare(launches: Sequence[Launched]) -> None:
+    def prepare(launches: Iterable[Launched]) -> None:
         if not session.toy:
             compile_all(
                 (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -57,7 +57,7 @@ class Tuning:
     stopped: Callable[[], object] = lambda: False
     clock: Stopwatch | None = None
     kernels: Sequence[str] = tuple(KERNELS)
-    prepare: Callable[[Sequence[Launched]], object] = lambda launches: None
+    prepare: Callable[[Iterable[Launched]], object] = lambda launches: None
 
     def __post_init__(self) -> None:
         if self.rounds < 2:
@@ -84,12 +84,9 @@ def tune(work: Work) -> None:
         if not _is_known(tuning.table.entries.get(key))
     }
     largest = sorted(pending, key=_size, reverse=True)
+    # one after another: all images at once may be more than a GPU holds
     tuning.prepare(
-        [
-            one
-            for key in largest
-            for one in _launches(Task.of(work, pending[key]), tuning)
-        ]
+        one for key in largest for one in _launches(Task.of(work, pending[key]), tuning)
     )
     for done, key in enumerate(largest):
         tuning.progress(done, len(pending))
