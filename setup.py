@@ -12,5 +12,9 @@ setup(
         "nestgen.kernels",
     ],
     package_dir={"nestgen.templates": "templates", "nestgen.kernels": "kernels"},
-    package_data={"nestgen": ["py.typed"], "nestgen.templates": ["*.jinja"]},
+    package_data={
+        "nestgen": ["py.typed"],
+        "nestgen.fusion": ["choices.json"],
+        "nestgen.templates": ["*.jinja"],
+    },
 )

@@ -27,9 +27,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from nestgen.kernels import configurations
 from nestgen.kernels.call import UPS, Call, Up
-from nestgen.kernels.configurations import Configuration, Gpu
+from nestgen.kernels.configurations import KERNELS, Configuration, Gpu
 from nestgen.kernels.images import new_outputs
 from nestgen.kernels.launch import Launch
 from nestgen.kernels.layout import channels_last
@@ -54,13 +53,6 @@ TARGETS = {
     "gfx942": Target("hip", "gfx942", 64, Gpu(80, 64 * 1024)),
 }
 """Shared memory is that of the CUDA C++ Programming Guide, and of AMD's CDNA 3."""
-
-KERNELS = {
-    "gather": configurations.gather_configurations,
-    "phase": configurations.phase_configurations,
-    "rows": configurations.rows_configurations,
-}
-"""By the names of their files: what is shipped."""
 
 FORMATS = {
     "bf16": (torch.bfloat16, "ieee"),

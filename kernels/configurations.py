@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -34,6 +35,48 @@ class Configuration:
     stages: int = 3
     cache: Literal["", ".ca", ".cg"] = ""
     since: int = 80
+
+    def __str__(self) -> str:
+        """A short text, without `since`, which `configuration_of` reads.
+
+        >>> str(Configuration(8, 16, 32, 64, cache=".ca"))
+        '8x16x32x64 w4 s3 .ca'
+        """
+        blocks = f"{self.block_h}x{self.block_w}x{self.block_co}x{self.block_ci}"
+        return f"{blocks} w{self.warps} s{self.stages} {self.cache}".rstrip()
+
+
+_TEXT = re.compile("([0-9]+)x([0-9]+)x([0-9]+)x([0-9]+) w([0-9]+) s([0-9]+)( .c[ag])?")
+_LEAST = (1, 1, 16, 8, 1)
+_MOST = (1024, 1024, 1024, 1024, 32)
+"""Of the blocks and the warps, which are powers of 2."""
+_STAGES = range(1, 9)
+
+
+def configuration_of(text: str) -> Configuration:
+    """The configuration that has this text; `ValueError` for what is none.
+
+    >>> configuration_of("8x16x32x64 w4 s1").stages
+    1
+    >>> configuration_of("8x16x32x60 w4 s1")
+    Traceback (most recent call last):
+    ValueError: configuration='8x16x32x60 w4 s1' is not allowed, as 8x16x32x64 w4 s3 .ca
+    """
+    found = _TEXT.fullmatch(text) if len(text) < 50 else None
+    numbers = list(map(int, found.groups()[:6])) if found else [0]
+    stages = numbers.pop()
+    sizes = zip(numbers, _LEAST, _MOST, strict=False)
+    if stages not in _STAGES or not all(
+        least <= n <= most and n.bit_count() == 1 for n, least, most in sizes
+    ):
+        example = Configuration(8, 16, 32, 64, cache=".ca")
+        raise ValueError(f"configuration={text[:50]!r} is not allowed, as {example}")
+    assert found is not None
+    cache: Any = (found[7] or "").strip()
+    block_h, block_w, block_co, block_ci, warps = numbers
+    return Configuration(
+        block_h, block_w, block_co, block_ci, warps, stages, cache=cache
+    )
 
 
 _GATHER = {
@@ -139,6 +182,14 @@ def rows_configurations(call: Call, gpu: Gpu | None = None) -> list[Configuratio
         return shared_bytes(row, itemsize, tiles=one.block_h + 2, taps=3)
 
     return _fitting(_ROWS, call, gpu, shared)
+
+
+KERNELS = {
+    "gather": gather_configurations,
+    "phase": phase_configurations,
+    "rows": rows_configurations,
+}
+"""What is shipped, by the names of the kernels' files."""
 
 
 def _fitting(

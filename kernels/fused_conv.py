@@ -6,7 +6,7 @@ The operator is for inference: no gradient flows through it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
 from typing import Any
 
@@ -17,7 +17,7 @@ from nestgen.kernels.availability import why_no_triton
 from nestgen.kernels.call import Call, Output, Up
 from nestgen.kernels.call_check import check_call
 from nestgen.kernels.call_reference import run_reference
-from nestgen.kernels.configurations import Configuration
+from nestgen.kernels.configurations import Configuration, configuration_of
 from nestgen.kernels.images import new_outputs
 from nestgen.kernels.layout import channels_last
 
@@ -90,7 +90,7 @@ IMPLEMENTATIONS = {
     mutates_args=(),
     schema="(Tensor[] skips, Tensor weight, Tensor? bias, Tensor? low, "
     "Tensor? low_weight, str up, float slope, str[] outputs, Tensor? head_weight, "
-    "Tensor? head_bias, str impl) -> Tensor[]",
+    "Tensor? head_bias, str impl, str configuration='') -> Tensor[]",
 )
 def fused_conv_operator(
     skips: Sequence[Tensor],
@@ -104,14 +104,20 @@ def fused_conv_operator(
     head_weight: Tensor | None,
     head_bias: Tensor | None,
     impl: str,
+    configuration: str = "",
 ) -> list[Tensor]:
-    """`fused_conv` as the operator `nestgen::fused_conv`: one node of a graph."""
+    """`fused_conv` as the operator `nestgen::fused_conv`: one node of a graph.
+
+    `configuration` is the text of one; without it, it is as is shipped.
+    """
     head = head_weight, head_bias
     call = Call(skips, weight, bias, low, low_weight, up, slope, outputs, *head)
-    return fused_conv(call, impl)
+    return fused_conv(
+        call, impl, configuration_of(configuration) if configuration else None
+    )
 
 
 @fused_conv_operator.register_fake
 def _(*arguments: Any) -> list[Tensor]:
-    *of_call, _impl = arguments
+    of_call = arguments[: len(fields(Call))]  # how it is run may follow
     return list(new_outputs(Call(*of_call)).values())

@@ -30,6 +30,7 @@ FLOORS = [
     "codegen",
     "drawing",
     "imaging",
+    "precision",
     "datafile",
     "statefile",
     "checkpoint",

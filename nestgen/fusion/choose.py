@@ -7,6 +7,7 @@ from nestgen.fusion.choice import Choice
 from nestgen.fusion.hot_conv import HotConv
 from nestgen.fusion.lowered import example_call, forms
 from nestgen.fusion.match import HotPath, match
+from nestgen.fusion.signature import key_of
 from nestgen.fusion.work import Work
 from nestgen.kernels.fused_conv import IMPLEMENTATIONS
 
@@ -24,14 +25,18 @@ RUNTIMES = {
 }
 """What runs fastest by each way up, of images on a CPU, as benchmarks/fused_cpu.py
 measures it; what is not here, as it is written."""
+MEASURED = "kernels"
+"""For each hot path, what was measured to be the best on its device."""
 KERNELS = tuple(name for name in IMPLEMENTATIONS if name != "reference")
 
 
 def check_target(target: str) -> None:
     """Raise `SettingsError` for a target that is not known."""
-    if target not in (*RUNTIMES, *KERNELS):
-        known = ", ".join((*RUNTIMES, *KERNELS))
-        raise SettingsError(f"target: {target[:60]!a} is not allowed, one of {known}")
+    known = (*RUNTIMES, MEASURED, *KERNELS)
+    if target not in known:
+        raise SettingsError(
+            f"target: {target[:60]!a} is not allowed, one of {', '.join(known)}"
+        )
 
 
 def check_kernel(work: Work) -> None:
@@ -57,6 +62,8 @@ def _choice(work: Work, path: HotPath) -> Choice:
         return Choice()
     if work.target in KERNELS:
         return Choice(_form(work, path), work.target)
+    if work.target == MEASURED:
+        return _measured(work, path)
     return RUNTIMES[work.target].get(path.up, Choice())
 
 
@@ -65,3 +72,13 @@ def _form(work: Work, path: HotPath) -> str:
     kernel = IMPLEMENTATIONS[work.target]
     runs = (f for f in forms(path) if not kernel.why_not(example_call(work, path, f)))
     return next(runs, forms(path)[0])
+
+
+def _measured(work: Work, path: HotPath) -> Choice:
+    found = work.find(key_of(work, path))
+    if found is None:
+        work.rows[path.node].left.append("not measured on this device")
+        return Choice()
+    if found == Choice():
+        work.rows[path.node].left.append("nothing was measured to be faster")
+    return found

@@ -13,6 +13,9 @@ from nestgen.fusion.composed import Doubled, Interpolated, Transposed
 from nestgen.fusion.match import HotPath, match
 from nestgen.fusion.work import Work, convolution_module
 
+COMPOSED = ("transpose", "nearest", "bilinear")
+"""Ways up that are composed with the convolution."""
+
 
 def compose(work: Work) -> None:
     """Split a convolution where torch's operators then do less.
@@ -33,7 +36,7 @@ def _compose(work: Work, path: HotPath, choice: Choice) -> None:
         return
     source = path.raised if choice.form == "split" else path.low
     assert source is not None
-    low = work.put(_of_low(path, choice), f"{row.name}_low", (source,), at)
+    low = work.put(of_low(path, choice.form), f"{row.name}_low", (source,), at)
     y, shape = work.shaped(low, work.shape(path.node)), work.shape(path.node)
     for share in _shares(work, path, choice):
         work.rows[share] = row
@@ -69,10 +72,10 @@ def _skips(work: Work, path: HotPath) -> fx.Node:
     return work.shaped(skips, (number, path.own.shape[1], *size))
 
 
-def _of_low(path: HotPath, choice: Choice) -> nn.Module:
-    """What takes the lower input, raised before where the choice is to split."""
+def of_low(path: HotPath, form: str) -> nn.Module:
+    """What takes the lower input, raised before where the form is "split"."""
     assert path.of_up is not None
-    if choice.form == "split":
+    if form == "split":
         return convolution_module(path.convolution, path.of_up, None)
     if path.up == "transpose":
         assert path.up_weight is not None

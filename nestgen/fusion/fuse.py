@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
 
-from nestgen.errors import ModuleError, in_a_line
-from nestgen.fusion.choose import check_kernel, check_target, choose
+from nestgen.errors import ModuleError, SettingsError, in_a_line
+from nestgen.fusion.choice import Choice
+from nestgen.fusion.choose import MEASURED, check_kernel, check_target, choose
 from nestgen.fusion.compose import compose
 from nestgen.fusion.drop import drop
 from nestgen.fusion.fold import fold
 from nestgen.fusion.fused import Fused
+from nestgen.fusion.graphed import Graphed, require_gpu
 from nestgen.fusion.launch import launch
 from nestgen.fusion.lay_out import lay_out
 from nestgen.fusion.proof import prove
 from nestgen.fusion.report import Report
+from nestgen.fusion.signature import Key
+from nestgen.fusion.table import read_table, shipped, users_file
+from nestgen.fusion.tune import Tuning
+from nestgen.fusion.tune import tune as measure
 from nestgen.fusion.work import Work
 from nestgen.surgery.cut_any import WAYS
 from nestgen.surgery.follow import Followed
@@ -27,17 +36,50 @@ from nestgen.surgery.whole import Whole, twin, whole
 PASSES: tuple[Callable[[Work], None], ...] = (
     drop,
     fold,
+    measure,
     choose,
     compose,
-    launch,
     lay_out,
+    launch,
 )
 """In this order."""
 
 
+Find = Callable[[Key], Choice | None]
+
+
+@overload
 def fuse(
-    module: nn.Module, example: Tensor | Inputs, *, target: str = "eager"
-) -> Fused:
+    module: nn.Module,
+    example: Tensor | Inputs,
+    *,
+    target: str = "eager",
+    typical: Tensor | Inputs | None = None,
+    tune: bool | Tuning = False,
+    cuda_graph: Literal[False] = False,
+    find: Find | None = None,
+) -> Fused: ...
+@overload
+def fuse(
+    module: nn.Module,
+    example: Tensor | Inputs,
+    *,
+    target: str = "eager",
+    typical: Tensor | Inputs | None = None,
+    tune: bool | Tuning = False,
+    cuda_graph: bool,
+    find: Find | None = None,
+) -> Fused | Graphed: ...
+def fuse(
+    module: nn.Module,
+    example: Tensor | Inputs,
+    *,
+    target: str = "eager",
+    typical: Tensor | Inputs | None = None,
+    tune: bool | Tuning = False,
+    cuda_graph: bool = False,
+    find: Find | None = None,
+) -> Fused | Graphed:
     """A network that computes the same with less: norms folded, the hot path in one.
 
     `module` is in eval mode and stays as it is; `example` is an input, or a tuple of
@@ -45,10 +87,17 @@ def fuse(
     other sizes as `module` does. Its `report` tells what was done to each convolution.
 
     `target` is what will run it: "eager", "compile", "onnxruntime" or "openvino", each
-    of which has its own fastest form of the hot path on a CPU; or the name of a kernel,
-    "gather" or the like, for all that it can run.
+    of which has its own fastest form of the hot path on a CPU; the name of a kernel,
+    "gather" or the like, for all that it can run; or "kernels", for each hot path what
+    was measured to be the best on its device.
 
-    Raises `ModuleError` for a module in training mode, one that cannot be followed, and
+    That is looked up for inputs of the size of `typical`, by default of the example:
+    `find` tells it, by default what `users_file` and then `shipped` have, and `tune`
+    measures what is not in the former yet. With `cuda_graph` the result takes that one
+    size alone, and is replayed at once.
+
+    Raises `SettingsError` for a target that is not known, and for what does not go with
+    it; `ModuleError` for a module in training mode, one that cannot be followed, and
     where the result rounds more than twice as badly as the module itself, against the
     module in float64.
 
@@ -61,29 +110,62 @@ def fuse(
     check_target(target)
     _require_eval(module)
     inputs = inputs_of(example)
+    used = inputs if typical is None else inputs_of(typical)
+    if cuda_graph:
+        require_gpu(used)
+    known, tuning = _measurements(target, tune)
     with torch.no_grad():
-        with told("the module does not run on the example"):
+        with _repeatable(), told("the module does not run on the example"):
             given = run(twin(module), inputs)
         names = tuple(output_tensors(given))
         if not names:
             raise ModuleError(f"module: {type(module).__name__} gives no tensor")
-        asked = whole(module, names, inputs)
         rejected: dict[str, str] = {}
-        followed = _followed(asked, rejected)
-        work = Work(followed.module, asked.example, target)
+        with _repeatable():
+            asked = whole(module, names, inputs)
+            followed = _followed(asked, rejected)
+        work = Work(followed.module, used, target, find or known, tuning)
         for change in PASSES:
             change(work)
         check_kernel(work)
         fused = Fused(work.finish(), given, followed.conditions).eval()
         proven = prove(fused, asked)
     fused.report = Report(
-        rows=work.report,
+        rows=tuple(
+            replace(row, left=list(dict.fromkeys(row.left))) for row in work.report
+        ),
         way=followed.way,
         rejected=rejected,
         error=proven.error,
         inputs=proven.inputs,
     )
-    return fused
+    return Graphed(fused, used) if cuda_graph else fused
+
+
+def _measurements(target: str, tune: bool | Tuning) -> tuple[Find, Tuning | None]:
+    """What looks up what was measured, and what measures."""
+    if target != MEASURED:
+        if tune:
+            raise SettingsError(
+                f"tune: target {target!a} is not allowed, {MEASURED} alone"
+            )
+        return lambda key: None, None
+    tuning = tune if isinstance(tune, Tuning) else Tuning() if tune else None
+    own = read_table(users_file()) if tuning is None else tuning.table
+    others = shipped()
+    return lambda key: own.find(key) or others.find(key), tuning
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """A GPU gives the same bits each time, so that a trace can be held against it."""
+    known: Any = torch.backends
+    before = known.cudnn.deterministic
+    known.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        known.cudnn.deterministic = before
 
 
 def _require_eval(module: nn.Module) -> None:

@@ -55,6 +55,7 @@ class HotConv(nn.Module):
             self.head_weight,
             self.head_bias,
             self.choice.impl,
+            "" if self.choice.configuration is None else str(self.choice.configuration),
         )
         return made
 

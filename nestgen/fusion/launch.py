@@ -32,10 +32,10 @@ def launch(work: Work) -> None:
 
 
 def _launch(work: Work, path: HotPath, choice: Choice) -> None:
-    readers = _readers(work, path)
+    found = readers(work, path)
     row = work.rows[path.node]
-    for taken in (readers, {}):
-        outputs, head = _outputs(path, taken), _head(work, taken)
+    for taken in (found, {}):
+        outputs, head = outputs_of(path, taken), head_of(work, taken)
         call = example_call(work, path, choice.form, outputs, head)
         reason = IMPLEMENTATIONS[choice.impl].why_not(call)
         if reason is None:
@@ -56,7 +56,7 @@ def _launch(work: Work, path: HotPath, choice: Choice) -> None:
         work.replace(old, work.call(operator.getitem, (node, n), at=old))
 
 
-def _readers(work: Work, path: HotPath) -> Readers:
+def readers(work: Work, path: HotPath) -> Readers:
     """The nodes that pool the result, and that make logits of it: one of each."""
     found: Readers = {}
     for reader in path.last.users:
@@ -74,14 +74,16 @@ def _is_head(convolution: Convolution) -> bool:
     return convolution.is_plain and set(convolution.kernel) == {1}
 
 
-def _outputs(path: HotPath, taken: Readers) -> tuple[Output, ...]:
+def outputs_of(path: HotPath, taken: Readers) -> tuple[Output, ...]:
+    """What a launch gives for these readers, and for the others."""
     others = len(path.last.users) > len(taken)
     names: tuple[Output, ...] = ("pooled", "logits")
     rest = tuple(name for name in names if name in taken)
     return ("features", *rest) if others or not rest else rest
 
 
-def _head(work: Work, taken: Readers) -> tuple[Tensor | None, Tensor | None]:
+def head_of(work: Work, taken: Readers) -> tuple[Tensor | None, Tensor | None]:
+    """The weight and the bias of the head among these readers, if one is."""
     found = work.read(taken.get("logits"))
     if not isinstance(found, Convolution):
         return None, None

@@ -12,6 +12,7 @@ from nestgen.fusion.work import Work
 from nestgen.kernels.call import Call, Output
 from nestgen.kernels.layout import channels_last
 from nestgen.kernels.lowering import Lowered
+from nestgen.kernels.packing import pack_phases, pack_weight
 from nestgen.kernels.phases import border_bias, nearest_phases, transpose_phases
 
 
@@ -28,11 +29,12 @@ def lowered(path: HotPath, form: str) -> Lowered:
     """The weights of a path in a form (see `Call`)."""
     bias, of_up = path.convolution.bias, path.of_up
     if form == "raised" or of_up is None:
-        return Lowered("raised", "none", _packed(path.convolution.weight), bias)
-    own = _packed(path.own)
+        return Lowered("raised", "none", pack_weight(path.convolution.weight), bias)
+    own = pack_weight(path.own)
     if form == "nearest":
-        return Lowered("nearest", "nearest", own, bias, _packed(of_up))
-    return Lowered("phases", "phases", own, phases_bias(path), phases_weight(path))
+        return Lowered("nearest", "nearest", own, bias, pack_weight(of_up))
+    composed = pack_phases(phases_weight(path))
+    return Lowered("phases", "phases", own, phases_bias(path), composed)
 
 
 def phases_weight(path: HotPath) -> Tensor:
@@ -78,7 +80,3 @@ def example_call(
         skips, made.weight, made.bias, low, made.low_weight, made.up, path.slope,
         outputs, *head,
     )  # fmt: skip
-
-
-def _packed(weight: Tensor) -> Tensor:
-    return weight.detach().contiguous(memory_format=torch.channels_last)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -14,6 +14,10 @@ from nestgen.fusion.read import read
 from nestgen.fusion.report import Row
 from nestgen.surgery.kept import Inputs
 from nestgen.surgery.script import value_at
+
+if TYPE_CHECKING:
+    from nestgen.fusion.signature import Key
+    from nestgen.fusion.tune import Tuning
 
 _CLASSES = {
     (3, False): nn.Conv1d,
@@ -35,12 +39,20 @@ class Work:
         rows: of its convolutions, by the node that computes each.
         report: the rows, in the order of the computation.
         choices: how each hot path is computed, by the node of its convolution.
+        find: tells what was measured to be the best for a hot path, if anything was.
+        tuning: how to measure what was not yet; None is not at all.
     """
 
     def __init__(
-        self, traced: fx.GraphModule, example: Inputs, target: str = "eager"
+        self,
+        traced: fx.GraphModule,
+        example: Inputs,
+        target: str = "eager",
+        find: Callable[[Key], Choice | None] = lambda key: None,
+        tuning: Tuning | None = None,
     ) -> None:
         self.traced, self.target = traced, target
+        self.find, self.tuning = find, tuning
         _Shapes(traced).run(*(x.clone() for x in example))
         self.rows = {
             node: Row(_name(node))

@@ -18,10 +18,11 @@ from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import spec_of
 from nestgen.errors import SettingsError, in_a_line
 from nestgen.imaging.size import size_text
-from nestgen.inference.agreement import disagreement, rounding, without_tf32
+from nestgen.inference.agreement import disagreement, rounding
 from nestgen.inference.backend import Backend, Case, Ready
 from nestgen.inference.backends import find_backends
 from nestgen.inference.spread import Spread, spread_of
+from nestgen.precision import without_tf32
 from nestgen.surgery.cut import prune
 from nestgen.training.interrupts import interrupts
 from nestgen.training.timing import WARM_UP, time_in_turn

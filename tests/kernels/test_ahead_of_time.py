@@ -13,12 +13,12 @@ import pytest
 
 from nestgen.kernels import ahead_of_time
 from nestgen.kernels.ahead_of_time import (
-    KERNELS,
     TARGETS,
     Compiled,
     Job,
     shipped_jobs,
 )
+from nestgen.kernels.configurations import KERNELS
 
 pytest.importorskip("triton")
 
