@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from nestgen.cli.device import device_option, load_on
 from nestgen.cli.module import module_options, outside_module
+from nestgen.cli.options import Size
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nestgen.fusion.fused import Fused
+    from nestgen.fusion.tune import Tuning
 
 
 @click.command("fuse")
@@ -23,8 +28,18 @@ if TYPE_CHECKING:
     default="eager",
     show_default=True,
     metavar="NAME",
-    help="What will run it: eager, compile, onnxruntime or openvino.",
+    help="What will run it: eager, compile, onnxruntime, openvino; or kernels.",
 )
+@click.option("--tune", is_flag=True, help="Measure here which kernels are best.")
+@click.option("--size", type=Size(), help="Of images to choose kernels for.  [small]")
+@click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="float32",
+    show_default=True,
+)
+@device_option
 @module_options
 @click.option("-o", "--onnx", metavar="FILE", help="Export it: model.onnx, say.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -32,6 +47,11 @@ if TYPE_CHECKING:
 def command(
     model: str | None,
     target: str,
+    tune: bool,
+    size: tuple[int, ...] | None,
+    batch_size: int,
+    dtype: str,
+    device: str | None,
     module: str | None,
     arguments: tuple[tuple[str, Any], ...],
     weights: str | None,
@@ -45,7 +65,9 @@ def command(
     Batch norms become part of convolutions, and where --target runs it faster,
     up-sampling too. --module fuses a network that nestgen did not write. The result is
     held against the network in float64: it may round no more than twice as badly as the
-    network itself.
+    network itself. On a GPU, `--target kernels` takes the kernels that were measured to
+    be the fastest there for --size, --batch-size and --dtype; --tune measures what was
+    not yet.
 
     Example: nestgen fuse run/model-L2.pt --target openvino -o model-L2.onnx
     """
@@ -56,10 +78,15 @@ def command(
         raise click.UsageError("MODEL, or --module with --example")
     if onnx:
         refuse_existing(onnx, force=force, keep=[Path(model)] if model else [])
+    import torch
+
     from nestgen.fusion.fuse import fuse
 
-    network, x = outside or _own(str(model))
-    fused = fuse(network.eval(), x, target=target)
+    network, x = outside or _own(str(model), device)
+    network, x = network.eval().to(getattr(torch, dtype)), x.to(getattr(torch, dtype))
+    typical = x.new_zeros(batch_size, x.shape[1], *_sides(size, x))
+    with _tuning(tune) as tuning:
+        fused = fuse(network, x, target=target, typical=typical, tune=tuning)
     if onnx:
         _export(fused, x, onnx)
     if as_json:
@@ -70,13 +97,40 @@ def command(
         click.echo(f"wrote {onnx}")
 
 
-def _own(model: str) -> tuple[nn.Module, Tensor]:
+def _sides(size: tuple[int, ...] | None, x: Tensor) -> tuple[int, ...]:
+    """The sides of the images to come, by default those of the example."""
+    axes = x.ndim - 2
+    sides = tuple(x.shape[2:]) if size is None else size * (axes // len(size))
+    if len(sides) != axes or 0 in sides:
+        shown = "x".join(map(str, size or ()))
+        raise click.UsageError(f"--size: {shown} is not allowed, {axes} sides, or one")
+    return sides
+
+
+@contextmanager
+def _tuning(wanted: bool) -> Iterator[Tuning | bool]:
+    """What measures, with a bar; Ctrl-C keeps what is measured by then."""
+    if not wanted:
+        yield False
+        return
+    from nestgen.cli.progress import live_bar
+    from nestgen.fusion.tune import Tuning
+    from nestgen.training.interrupts import interrupts
+
+    with live_bar() as bar, interrupts() as asked:
+        task = bar.add_task("tuning", total=None)
+        yield Tuning(
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            stopped=lambda: asked,
+        )
+
+
+def _own(model: str, device: str | None) -> tuple[nn.Module, Tensor]:
     """A checkpoint's network, and a small input of its kind."""
-    from nestgen.checkpoint import load
     from nestgen.codegen.load import spec_of
     from nestgen.surgery.inputs import random_inputs
 
-    network = load(Path(model))
+    network = load_on(model, device)
     return network, random_inputs(spec_of(network), network)[0]
 
 

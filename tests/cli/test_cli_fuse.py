@@ -14,6 +14,9 @@ from nestgen.arch.spec import NestSpec
 from nestgen.checkpoint import load, save
 from nestgen.cli import main
 from nestgen.codegen.load import build
+from nestgen.fusion.choice import Choice
+
+TORCH = [Choice(), Choice("split"), Choice("composed")]
 
 
 @pytest.fixture
@@ -39,6 +42,19 @@ def test_tells_what_was_done_to_each_convolution(model: Path) -> None:
     assert rows["x0_0.conv1"] == ["norm folded"]
     assert report["way"] == "torch.fx"
     assert 0 < report["error"] <= 2
+
+
+def test_tunes_and_then_takes_what_was_measured(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of torch's own forms, in the user's own table."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(model.parent / "cache"))
+    words = ["fuse", "model.pt", "--target", "kernels", "--size", "8"]
+    assert "not measured on this device" in run(*words)
+    monkeypatch.setattr("nestgen.fusion.tune.candidates", lambda *given: TORCH)
+    run(*words, "--tune")
+    assert "not measured on this device" not in run(*words)
+    assert "not measured on this device" in run(*words, "--batch-size", "64")
 
 
 def test_exports_for_any_size_with_the_levels_as_names(model: Path) -> None:
@@ -69,6 +85,9 @@ def test_fuses_a_network_that_nestgen_did_not_write(model: Path) -> None:
         (["model.pt", "--target", "tpu"], "target: 'tpu' is not allowed, one of eager"),
         (["model.pt", "-o", "model.pt"], "model.pt"),
         (["none.pt"], "none.pt"),
+        (["model.pt", "--size", "8x8x8"], "--size: 8x8x8 is not allowed, 2 sides, or"),
+        (["model.pt", "--tune"], "tune: target 'eager' is not allowed, kernels alone"),
+        (["model.pt", "--device", "tpu"], "--device: 'tpu' is not there"),
         (["model.pt", "--example", "1,3,8,8"], "--example: says nothing without"),
     ],
 )
