@@ -161,7 +161,7 @@ def test_a_pool_gives_its_gradient_to_the_first_of_equals() -> None:
 @pytest.mark.parametrize("statistics", [True, False])
 def test_is_an_operator_as_torch_asks_for_it(statistics: bool) -> None:
     parts = [*row("transpose"), make_part("pool", (4, 6))]
-    arguments = (*under_test._flat(parts), make_weight(parts), None, statistics)
+    arguments = (*under_test._flat(parts), make_weight(parts), None, statistics, "auto")
     torch.library.opcheck(under_test._forward, arguments)
 
 
@@ -172,7 +172,7 @@ def test_so_is_its_backward(asked: tuple[bool, bool]) -> None:
     y, mean, var = normed_conv(parts, weight)
     arguments = (*under_test._flat(parts), weight, [y, mean], y, mean, var)
     wanted = [asked[0], True, False, asked[1], not asked[1]]
-    torch.library.opcheck(under_test._backward, (*arguments, wanted))
+    torch.library.opcheck(under_test._backward, (*arguments, wanted, "auto"))
 
 
 def test_what_needs_no_gradient_has_none() -> None:
