@@ -14,6 +14,9 @@ from nestgen.kernels.configurations import (
     shared_bytes,
 )
 
+RESAMPLED = ("same", "pool", "nearest")
+"""The resamplings that the kernels do as they read."""
+
 _IMAGES = {
     32: (
         Configuration(8, 16, 32, 32, stages=2),

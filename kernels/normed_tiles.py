@@ -13,9 +13,6 @@ from nestgen.kernels.configurations import Configuration
 from nestgen.kernels.part import Part
 from nestgen.kernels.tiles import activated, first_pixel, larger
 
-RESAMPLED = ("same", "pool", "nearest")
-"""The resamplings that the kernels do as they read."""
-
 
 def count_tiles(batch: int, size: tuple[int, int], one: Configuration) -> int:
     """How many tiles cover the pixels of all images."""

@@ -17,12 +17,12 @@ from nestgen.kernels import normed_dgrad, normed_gather, normed_wgrad
 from nestgen.kernels.availability import why_no_triton
 from nestgen.kernels.layout import channels_last, empty_channels_last
 from nestgen.kernels.normed_configurations import (
+    RESAMPLED,
     image_configurations,
     weight_configurations,
 )
 from nestgen.kernels.normed_conv_backward import read_backward
 from nestgen.kernels.normed_conv_reference import read, resample
-from nestgen.kernels.normed_tiles import RESAMPLED
 from nestgen.kernels.output_gradient import OutputGradient
 from nestgen.kernels.packing import pack_weight
 from nestgen.kernels.part import Part, common_size
