@@ -93,7 +93,7 @@ def _cells(part: Part) -> tuple[int, int]:
 
 
 def new_sums(part: Part, configuration: Configuration) -> Tensor:
-    """[tiles, 2, C], to be written: summed, the gradients of the scale and the shift."""
+    """[tiles, 2, C], to be written: summed, the gradients by the scale and shift."""
     tiles = count_tiles(len(part.source), _cells(part), configuration)
     shape = tiles, 2, part.source.shape[1]
     return part.source.new_empty(shape, dtype=torch.float32)
@@ -156,20 +156,14 @@ def normed_dgrad_kernel(
     largest = total
     if RESAMPLING == "pool":
         mask = ((i < height) & (j < width))[:, None] & known[None, :]
-        for corner in tl.static_range(4):
-            beside = ((corner // 2) * across + corner % 2) * C
-            value = tl.load(image + at + beside, mask=mask, other=0.0)
-            z = normed(value, scale, shift, SLOPE).to(tl.float32)
-            largest = z if corner == 0 else larger(largest, z)
+        largest = _window_largest(image + at, mask, across, scale, shift, C, SLOPE)
     of_scale = tl.zeros((BLOCK_C,), tl.float32)
     of_shift = tl.zeros((BLOCK_C,), tl.float32)
     given = tl.zeros(total.shape, tl.int1)
     for corner in tl.static_range(WINDOW * WINDOW):
-        p: tl.constexpr = corner // 2
-        q: tl.constexpr = corner % 2
-        there = (WINDOW * i + p < down) & (WINDOW * j + q < across)
+        there = (WINDOW * i + corner // 2 < down) & (WINDOW * j + corner % 2 < across)
         mask = there[:, None] & known[None, :]
-        beside = (p * across + q) * C
+        beside = ((corner // 2) * across + corner % 2) * C
         d = total
         if vectors is not None or SLOPE != 1 or RESAMPLING == "pool":
             value = tl.load(image + at + beside, mask=mask, other=0.0)
@@ -196,3 +190,16 @@ def normed_dgrad_kernel(
         to = sums + tile.to(tl.int64) * (2 * C) + channel
         tl.store(to, of_scale, mask=known)
         tl.store(to + C, of_shift, mask=known)
+
+
+@triton.jit
+def _window_largest(
+    image, mask, across, scale, shift, C: tl.constexpr, SLOPE: tl.constexpr
+):
+    """The largest of 2x2 pixels as they are read; `image` is where their first lies."""
+    largest = normed(tl.load(image, mask=mask, other=0.0), scale, shift, SLOPE)
+    for corner in tl.static_range(1, 4):
+        beside = ((corner // 2) * across + corner % 2) * C
+        value = tl.load(image + beside, mask=mask, other=0.0)
+        largest = larger(largest, normed(value, scale, shift, SLOPE))
+    return largest.to(tl.float32)
