@@ -32,11 +32,8 @@ from nestgen.kernels.configurations import KERNELS, Configuration, Gpu
 from nestgen.kernels.images import new_outputs
 from nestgen.kernels.launch import Launch
 from nestgen.kernels.layout import channels_last
-from nestgen.kernels.normed_configurations import (
-    RESAMPLED,
-    image_configurations,
-    weight_configurations,
-)
+from nestgen.kernels.normed_configurations import KERNELS as NORMED
+from nestgen.kernels.normed_configurations import RESAMPLED, normed_configurations
 
 
 @dataclass(frozen=True)
@@ -58,13 +55,6 @@ TARGETS = {
     "gfx942": Target("hip", "gfx942", 64, Gpu(80, 64 * 1024)),
 }
 """Shared memory is that of the CUDA C++ Programming Guide, and of AMD's CDNA 3."""
-
-NORMED = {
-    "normed_gather": image_configurations,
-    "normed_dgrad": image_configurations,
-    "normed_wgrad": weight_configurations,
-}
-"""Those of a normed convolution, forward and backward."""
 
 FORMATS = {
     "bf16": (torch.bfloat16, "ieee"),
@@ -304,7 +294,7 @@ def _shipped(
     dtype = FORMATS[format][0]
     if kernel in NORMED:
         like = torch.empty(0, dtype=dtype)
-        return NORMED[kernel](channels, channels, like, gpu)
+        return normed_configurations(kernel, channels, channels, like, up, gpu)
     call = example_call(up, channels, dtype)
     fits = _file(kernel).why_not(call) is None
     return KERNELS[kernel](call, gpu) if fits else []

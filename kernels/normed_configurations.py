@@ -17,7 +17,10 @@ from nestgen.kernels.configurations import (
 RESAMPLED = ("same", "pool", "nearest")
 """The resamplings that the kernels do as they read."""
 
-_IMAGES = {
+KERNELS = ("normed_gather", "normed_dgrad", "normed_wgrad")
+"""By the names of their files: forward, to a part's source, and to the weight."""
+
+_OF_IMAGES = {
     32: (
         Configuration(8, 16, 32, 32, stages=2),
         Configuration(8, 16, 32, 32, stages=1),
@@ -31,9 +34,21 @@ _IMAGES = {
         Configuration(8, 8, 64, 32, stages=2),
     ),
 }
-"""Of what writes images, by their channels, for 16 bits."""
+"""Of the kernels that write images, by their channels, for 16 bits."""
 
-_WEIGHTS = {
+_OF_WINDOWS = {
+    32: (
+        Configuration(4, 16, 32, 32, stages=2),
+        Configuration(4, 16, 32, 32, stages=1),
+    ),
+    64: (
+        Configuration(4, 8, 64, 32, stages=2),
+        Configuration(4, 16, 32, 32, stages=2),
+    ),
+}
+"""The same where a pixel is a window of four, which more registers are for."""
+
+_OF_WEIGHTS = {
     32: (
         Configuration(4, 16, 32, 32, stages=2),
         Configuration(4, 16, 32, 32, stages=1),
@@ -43,57 +58,53 @@ _WEIGHTS = {
         Configuration(4, 16, 64, 32, stages=1),
     ),
 }
-"""Of what writes a weight, by its output channels, for 16 bits."""
+"""Of the one that writes a weight, by its output channels, for 16 bits."""
 
 
-def image_configurations(
-    outputs: int, inputs: int, like: Tensor, gpu: Gpu | None = None
+def normed_configurations(
+    kernel: str,
+    outputs: int,
+    inputs: int,
+    like: Tensor,
+    resampling: str = "same",
+    gpu: Gpu | None = None,
 ) -> list[Configuration]:
-    """What to try of the kernels that write an image of `outputs` channels.
+    """What to try of a kernel, without what cannot be launched.
 
-    They go through `inputs` channels, of the dtype of `like`. The first is what is
-    shipped; `gpu` is by default where `like` is. Those that fit there are given.
+    It writes an image of `outputs` channels and goes through `inputs`, or it writes a
+    weight [outputs, inputs, k, k]. `like` has its dtype, `resampling` is that of the
+    part whose source receives something, and `gpu` by default where `like` is.
 
     >>> import torch
-    >>> image_configurations(24, 3, torch.zeros(1))[0].block_ci
-    16
-    """
-    gpu = gpu_of(like.device) if gpu is None else gpu
-    found = [
-        replace(
-            one,
-            block_co=min(one.block_co, padded(outputs)),
-            block_ci=min(one.block_ci * 2 // like.itemsize, padded(inputs)),
-        )
-        for one in _IMAGES[min(max(padded(outputs), 32), 128)]
-    ]
-    return [one for one in found if shared_bytes(one, like.itemsize) <= gpu.shared]
-
-
-def weight_configurations(
-    outputs: int, inputs: int, like: Tensor, gpu: Gpu | None = None
-) -> list[Configuration]:
-    """What to try of the kernel that writes a weight [outputs, inputs, k, k].
-
-    >>> import torch
-    >>> weight_configurations(256, 3, torch.zeros(1))[0].block_co
+    >>> normed_configurations("normed_wgrad", 256, 3, torch.zeros(1))[0].block_co
     64
     """
     gpu = gpu_of(like.device) if gpu is None else gpu
+    shipped, shared = _OF_IMAGES, shared_bytes
+    if kernel == "normed_wgrad":
+        shipped, shared = _OF_WEIGHTS, _weight_bytes
+    elif kernel == "normed_dgrad" and resampling == "pool":
+        shipped = _OF_WINDOWS
     found = [
         replace(
-            one,
-            block_w=one.block_w * 2 // like.itemsize,
+            _as_wide(one, like.itemsize, over_pixels=kernel == "normed_wgrad"),
             block_co=min(one.block_co, padded(outputs)),
-            block_ci=min(one.block_ci, padded(inputs)),
         )
-        for one in _WEIGHTS[min(max(padded(outputs), 32), 64)]
+        for one in shipped[min(shipped, key=lambda known: abs(known - padded(outputs)))]
     ]
-    return [one for one in found if _shared(one, like.itemsize) <= gpu.shared]
+    found = [replace(one, block_ci=min(one.block_ci, padded(inputs))) for one in found]
+    return [one for one in found if shared(one, like.itemsize) <= gpu.shared]
 
 
-def _shared(one: Configuration, itemsize: int) -> int:
-    """Of the part and of the gradient as three taps see it, and the sums."""
+def _as_wide(one: Configuration, itemsize: int, *, over_pixels: bool) -> Configuration:
+    """With as many bytes in a step of the sum as numbers of 16 bits have."""
+    if over_pixels:
+        return replace(one, block_w=one.block_w * 2 // itemsize)
+    return replace(one, block_ci=one.block_ci * 2 // itemsize)
+
+
+def _weight_bytes(one: Configuration, itemsize: int) -> int:
+    """Of the part, and of the gradient as three taps see it, and of the sums."""
     pixels = one.block_h * one.block_w
     blocks = (one.block_ci + 3 * one.block_co) * pixels * itemsize
     return max(one.stages * blocks, one.block_co * one.block_ci * 4)

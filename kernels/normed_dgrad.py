@@ -32,7 +32,6 @@ from nestgen.kernels.tiles import (
     dot,
     dot_precision,
     first_pixel,
-    larger,
     tile_corner,
 )
 
@@ -153,13 +152,12 @@ def normed_dgrad_kernel(
     shift = tl.zeros((BLOCK_C,), tl.float32)
     if vectors is not None:
         scale, shift = load_vectors(vectors, C, channel, known)
-    largest = total
+    largest = 0
     if RESAMPLING == "pool":
         mask = ((i < height) & (j < width))[:, None] & known[None, :]
-        largest = _window_largest(image + at, mask, across, scale, shift, C, SLOPE)
+        largest = _first_largest(image + at, mask, across, scale, shift, C, SLOPE)
     of_scale = tl.zeros((BLOCK_C,), tl.float32)
     of_shift = tl.zeros((BLOCK_C,), tl.float32)
-    given = tl.zeros(total.shape, tl.int1)
     for corner in tl.static_range(WINDOW * WINDOW):
         there = (WINDOW * i + corner // 2 < down) & (WINDOW * j + corner % 2 < across)
         mask = there[:, None] & known[None, :]
@@ -169,10 +167,7 @@ def normed_dgrad_kernel(
             value = tl.load(image + at + beside, mask=mask, other=0.0)
             z = normed(value, scale, shift, SLOPE).to(tl.float32)
             if RESAMPLING == "pool":
-                # the first of equals, as torch has it
-                taken = (z == largest) & ~given
-                given = given | taken
-                d = tl.where(taken, d, 0.0)
+                d = tl.where(largest == corner, d, 0.0)
             if SLOPE == 0:
                 d = tl.where(z <= 0, 0.0, d)
             elif SLOPE != 1:
@@ -193,13 +188,19 @@ def normed_dgrad_kernel(
 
 
 @triton.jit
-def _window_largest(
+def _first_largest(
     image, mask, across, scale, shift, C: tl.constexpr, SLOPE: tl.constexpr
 ):
-    """The largest of 2x2 pixels as they are read; `image` is where their first lies."""
+    """Which of 2x2 pixels is read as the largest, the first of equals, as in torch.
+
+    `image` is where the first of each window lies.
+    """
     largest = normed(tl.load(image, mask=mask, other=0.0), scale, shift, SLOPE)
+    which = tl.zeros(largest.shape, tl.int32)
     for corner in tl.static_range(1, 4):
         beside = ((corner // 2) * across + corner % 2) * C
         value = tl.load(image + beside, mask=mask, other=0.0)
-        largest = larger(largest, normed(value, scale, shift, SLOPE))
-    return largest.to(tl.float32)
+        value = normed(value, scale, shift, SLOPE)
+        which = tl.where(value > largest, corner, which)
+        largest = tl.maximum(value, largest)
+    return which

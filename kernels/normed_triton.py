@@ -18,8 +18,7 @@ from nestgen.kernels.availability import why_no_triton
 from nestgen.kernels.layout import channels_last, empty_channels_last
 from nestgen.kernels.normed_configurations import (
     RESAMPLED,
-    image_configurations,
-    weight_configurations,
+    normed_configurations,
 )
 from nestgen.kernels.normed_conv_backward import read_backward
 from nestgen.kernels.normed_conv_reference import read, resample
@@ -41,7 +40,7 @@ def convolve(
     first = parts[0].source
     y = empty_channels_last(first, len(first), len(weight), *size)
     widest = max(part.channels for part in parts)
-    one = image_configurations(len(weight), widest, weight)[0]
+    one = normed_configurations("normed_gather", len(weight), widest, weight)[0]
     sums = normed_gather.new_sums(y, one) if statistics else None
     normed_gather.launch(parts, weight, bias, y, sums, one).run()
     if sums is None:
@@ -104,7 +103,9 @@ def dgrad(
     add = out is not None
     if out is None:
         out = empty_channels_last(part.source, *part.source.shape)
-    one = image_configurations(channels, outputs, columns)[0]
+    one = normed_configurations(
+        "normed_dgrad", channels, outputs, columns, part.resampling
+    )[0]
     sums = None if part.scale is None else normed_dgrad.new_sums(part, one)
     normed_dgrad.launch(part, columns, gradient, out, sums, one, add=add).run()
     if sums is None:
@@ -116,7 +117,7 @@ def dgrad(
 def wgrad(part: Part, gradient: OutputGradient, side: int) -> Tensor:
     """The gradient of a part's columns [Co, C, side, side] of the weight."""
     outputs, channels = gradient.g.shape[1], part.channels
-    one = weight_configurations(outputs, channels, gradient.g)[0]
+    one = normed_configurations("normed_wgrad", outputs, channels, gradient.g)[0]
     sums = normed_wgrad.new_sums(part, gradient, side, one)
     normed_wgrad.launch(part, gradient, sums, one).run()
     return sums.sum(0).to(gradient.g.dtype).permute(0, 3, 1, 2)
