@@ -20,7 +20,7 @@ RESAMPLED = ("same", "pool", "nearest")
 KERNELS = ("normed_gather", "normed_dgrad", "normed_wgrad")
 """By the names of their files: forward, to a part's source, and to the weight."""
 
-_OF_IMAGES = {
+_OF_RESULTS = {
     32: (
         Configuration(8, 16, 32, 32, stages=2),
         Configuration(8, 16, 32, 32, stages=1),
@@ -34,7 +34,23 @@ _OF_IMAGES = {
         Configuration(8, 8, 64, 32, stages=2),
     ),
 }
-"""Of the kernels that write images, by their channels, for 16 bits."""
+"""Of the kernel that writes the result, by its channels, for 16 bits."""
+
+_OF_SOURCES = {
+    32: (
+        Configuration(8, 16, 32, 32, stages=2),
+        Configuration(8, 16, 32, 32, stages=1),
+    ),
+    64: (
+        Configuration(8, 16, 64, 32, warps=8, stages=2),
+        Configuration(8, 8, 64, 32, stages=2),
+    ),
+    128: (
+        Configuration(8, 8, 128, 32, warps=8, stages=2),
+        Configuration(8, 8, 64, 32, stages=2),
+    ),
+}
+"""Of the one whose epilogue reads the source, which takes registers."""
 
 _OF_WINDOWS = {
     32: (
@@ -46,7 +62,7 @@ _OF_WINDOWS = {
         Configuration(4, 16, 32, 32, stages=2),
     ),
 }
-"""The same where a pixel is a window of four, which more registers are for."""
+"""The same, where the source is pooled and a pixel is a window of four."""
 
 _OF_WEIGHTS = {
     32: (
@@ -80,11 +96,11 @@ def normed_configurations(
     64
     """
     gpu = gpu_of(like.device) if gpu is None else gpu
-    shipped, shared = _OF_IMAGES, shared_bytes
+    shipped, shared = _OF_RESULTS, shared_bytes
     if kernel == "normed_wgrad":
         shipped, shared = _OF_WEIGHTS, _weight_bytes
-    elif kernel == "normed_dgrad" and resampling == "pool":
-        shipped = _OF_WINDOWS
+    elif kernel == "normed_dgrad":
+        shipped = _OF_WINDOWS if resampling == "pool" else _OF_SOURCES
     found = [
         replace(
             _as_wide(one, like.itemsize, over_pixels=kernel == "normed_wgrad"),
