@@ -96,19 +96,19 @@ def normed_configurations(
     64
     """
     gpu = gpu_of(like.device) if gpu is None else gpu
-    shipped, shared = _OF_RESULTS, shared_bytes
-    if kernel == "normed_wgrad":
-        shipped, shared = _OF_WEIGHTS, _weight_bytes
-    elif kernel == "normed_dgrad":
+    over_pixels = kernel == "normed_wgrad"
+    shipped = _OF_WEIGHTS if over_pixels else _OF_RESULTS
+    if kernel == "normed_dgrad":
         shipped = _OF_WINDOWS if resampling == "pool" else _OF_SOURCES
     found = [
         replace(
-            _as_wide(one, like.itemsize, over_pixels=kernel == "normed_wgrad"),
+            _as_wide(one, like.itemsize, over_pixels=over_pixels),
             block_co=min(one.block_co, padded(outputs)),
         )
         for one in shipped[min(shipped, key=lambda known: abs(known - padded(outputs)))]
     ]
     found = [replace(one, block_ci=min(one.block_ci, padded(inputs))) for one in found]
+    shared = _weight_bytes if over_pixels else shared_bytes
     return [one for one in found if shared(one, like.itemsize) <= gpu.shared]
 
 

@@ -56,12 +56,13 @@ def example_layer(resampling: Resampling, channels: int, dtype: torch.dtype) -> 
         return channels_last(torch.empty(shape, dtype=dtype, device="meta"))
 
     vectors = torch.empty(2, channels, device="meta")
+    scale, shift = vectors
     side = SIDES[resampling]
     skip, y = empty(8, channels, 512, 512), empty(8, channels, 512, 512)
     parts = [
-        Part(skip, *vectors, slope=0.0),
-        Part(skip, *vectors, slope=0.0),
-        Part(empty(8, channels, side, side), *vectors, 0.0, resampling),
+        Part(skip, scale, shift, 0.0),
+        Part(skip, scale, shift, 0.0),
+        Part(empty(8, channels, side, side), scale, shift, 0.0, resampling),
     ]
     weight = empty(channels, 3 * channels, 3, 3)
     return Layer(parts, weight, OutputGradient(y, y, vectors))

@@ -17,7 +17,7 @@ from nestgen.kernels.tiles import activated, first_pixel, larger
 def count_tiles(batch: int, size: tuple[int, int], one: Configuration) -> int:
     """How many tiles cover the pixels of all images."""
     height, width = size
-    return batch * triton.cdiv(height, one.block_h) * triton.cdiv(width, one.block_w)
+    return batch * -(-height // one.block_h) * -(-width // one.block_w)
 
 
 def rest(part: Part) -> int:

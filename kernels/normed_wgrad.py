@@ -85,7 +85,7 @@ def new_sums(
 
 
 def _blocks(outputs: int, channels: int, one: Configuration) -> int:
-    return triton.cdiv(outputs, one.block_co) * triton.cdiv(channels, one.block_ci)
+    return -(-outputs // one.block_co) * -(-channels // one.block_ci)
 
 
 @triton.jit(do_not_specialize=["height", "width", "tiles", "each"])
