@@ -130,7 +130,7 @@ def normed_dgrad_kernel(
         co = (step % STEPS) * BLOCK_CO + tl.arange(0, BLOCK_CO)
         y = SPREAD * i + turn // 2
         x = SPREAD * j + turn % 2
-        # what is cropped, or in no window, is read by none
+        # what is cropped, or in no window, is read by none and receives 0
         read = (y < height) & (x < width)
         y += SIDE // 2 - tap // SIDE
         x += SIDE // 2 - tap % SIDE
@@ -173,9 +173,8 @@ def normed_dgrad_kernel(
             elif SLOPE != 1:
                 d = tl.where(z > 0, d, SLOPE * d)
             if sums is not None:
-                seen = tl.where(mask, d, 0.0)
-                of_scale += tl.sum(seen * value.to(tl.float32), 0)
-                of_shift += tl.sum(seen, 0)
+                of_scale += tl.sum(d * value.to(tl.float32), 0)
+                of_shift += tl.sum(d, 0)
             if vectors is not None:
                 d *= scale[None, :]
         if ADD:

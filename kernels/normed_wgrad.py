@@ -113,15 +113,15 @@ def normed_wgrad_kernel(
         n, y0, x0 = tile_corner(tile, height, width, BLOCK_H, BLOCK_W)
         y = y0 + place // BLOCK_W
         x = x0 + place % BLOCK_W
-        there = (y < height) & (x < width)
+        inside = (y < height) & (x < width)
         b = read_part(
-            image, n, y0, x0, y, x, there, height, width, c, scale, shift,
+            image, n, y0, x0, y, x, inside, height, width, c, scale, shift,
             C, SLOPE, RESAMPLING, REST, CACHE,
         )  # fmt: skip
         i = y + SIDE // 2 - tap
         for t in tl.static_range(SIDE):
             j = x + SIDE // 2 - t
-            inside = there & (i >= 0) & (i < height) & (j >= 0) & (j < width)
+            inside = (i >= 0) & (i < height) & (j >= 0) & (j < width)
             a = read_gradient(
                 g, result, through, n, y0, x0, i, j, inside, height, width, co, CO
             )

@@ -208,12 +208,18 @@ def test_a_pool_gives_its_gradient_to_the_first_of_equals() -> None:
     assert g.tolist() == [[[[1, 0], [0, 0]]]]
 
 
-def test_an_image_of_many_splits_is_summed_whole() -> None:
+@pytest.mark.parametrize(("programs", "splits"), [(3, 1), (9, 3), (99, 4)])
+def test_an_image_is_split_and_summed_whole(
+    programs: int, splits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A pixel alone, whose gradient is the pixel."""
+    monkeypatch.setattr(normed_wgrad, "PROGRAMS", programs)
     x = torch.zeros(1, 1, 8, 8)
-    x[0, 0, 6, 7] = 3.0
+    x[0, 0, 5, 7] = 3.0
     gradient = OutputGradient(channels_last(torch.ones(1, 1, 8, 8)))
-    found = normed_triton.wgrad(Part(channels_last(x)), gradient, 3)
+    part = Part(channels_last(x))
+    assert len(normed_wgrad.new_sums(part, gradient, 3, SMALL)) == splits
+    found = normed_triton.wgrad(part, gradient, 3)
     # the last column has no neighbour to its right
     assert found.tolist() == [[[[0.0, 3.0, 3.0]] * 3]]
 
