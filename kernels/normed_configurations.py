@@ -54,12 +54,12 @@ _OF_SOURCES = {
 
 _OF_WINDOWS = {
     32: (
-        Configuration(4, 16, 32, 32, stages=2),
-        Configuration(4, 16, 32, 32, stages=1),
+        Configuration(4, 16, 32, 32, warps=8, stages=2),
+        Configuration(4, 8, 32, 32, stages=2),
     ),
     64: (
-        Configuration(4, 8, 64, 32, stages=2),
-        Configuration(4, 16, 32, 32, stages=2),
+        Configuration(4, 16, 64, 32, warps=8, stages=2),
+        Configuration(4, 16, 32, 32, warps=8, stages=2),
     ),
 }
 """The same, where the source is pooled and a pixel is a window of four."""
