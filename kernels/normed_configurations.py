@@ -70,7 +70,7 @@ _OF_WEIGHTS = {
         Configuration(4, 16, 32, 32, stages=1),
     ),
     64: (
-        Configuration(4, 16, 64, 64, warps=8, stages=2),
+        Configuration(2, 16, 64, 64, warps=8, stages=2),
         Configuration(4, 16, 64, 32, stages=1),
     ),
 }
@@ -120,7 +120,7 @@ def _as_wide(one: Configuration, itemsize: int, *, over_pixels: bool) -> Configu
 
 
 def _weight_bytes(one: Configuration, itemsize: int) -> int:
-    """Of the part, and of the gradient as three taps see it, and of the sums."""
+    """Of the part, of g and y as three taps see them, and of the sums."""
     pixels = one.block_h * one.block_w
-    blocks = (one.block_ci + 3 * one.block_co) * pixels * itemsize
+    blocks = (one.block_ci + 6 * one.block_co) * pixels * itemsize
     return max(one.stages * blocks, one.block_co * one.block_ci * 4)

@@ -14,6 +14,7 @@ from nestgen.kernels.layout import channels_last
 def pack_weight(weight: Tensor) -> Tensor:
     """The weight [Co, C, k, k] of a convolution, in memory as [Co, k, k, C].
 
+    >>> import torch
     >>> pack_weight(torch.zeros(2, 5, 3, 3)).stride()
     (45, 1, 15, 5)
     >>> pack_weight(torch.zeros(2, 5, 1, 1)).stride()
@@ -25,6 +26,7 @@ def pack_weight(weight: Tensor) -> Tensor:
 def pack_phases(weight: Tensor) -> Tensor:
     """The weight [Cl, Co, 4, 4] of a transposed one, in memory as [Co, 4, 4, Cl].
 
+    >>> import torch
     >>> pack_phases(torch.zeros(5, 2, 4, 4)).stride()
     (1, 80, 20, 5)
     """

@@ -13,13 +13,13 @@ import pytest
 
 from nestgen.kernels import ahead_of_time
 from nestgen.kernels.ahead_of_time import (
-    NORMED,
     TARGETS,
     Compiled,
     Job,
     shipped_jobs,
 )
 from nestgen.kernels.configurations import KERNELS
+from nestgen.kernels.normed_configurations import KERNELS as NORMED
 
 pytest.importorskip("triton")
 
