@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from nestgen.kernels import normed_dgrad, normed_gather, normed_wgrad
-from nestgen.kernels.availability import why_no_triton
 from nestgen.kernels.layout import channels_last, empty_channels_last
 from nestgen.kernels.normed_configurations import (
     RESAMPLED,
@@ -30,13 +29,9 @@ from nestgen.kernels.part import Part, common_size
 def convolve(
     parts: Sequence[Part], weight: Tensor, bias: Tensor | None, statistics: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As `normed_conv`, its y, mean and variance, the latter empty without statistics.
-
-    Raises `ValueError` where no kernel can run.
-    """
+    """As `normed_conv`: y, its mean and its variance, empty without `statistics`."""
     size = common_size(parts)
     parts = [_readable(part, size)[0] for part in parts]
-    _check(parts)
     first = parts[0].source
     y = empty_channels_last(first, len(first), len(weight), *size)
     widest = max(part.channels for part in parts)
@@ -76,7 +71,6 @@ def gradients(
         columns = packed[:, begin : begin + part.channels]
         begin += part.channels
         seen, whole = _readable(part, (g.shape[2], g.shape[3]))
-        _check([seen])
         if wanted:
             given = dgrad(seen, columns, gradient)
             if whole is not None:
@@ -134,9 +128,3 @@ def _readable(part: Part, size: tuple[int, int]) -> tuple[Part, Tensor | None]:
     x = read(part)
     raised = resample(x, part)[..., :height, :width]
     return Part(channels_last(raised)), x
-
-
-def _check(parts: Sequence[Part]) -> None:
-    reason = why_no_triton([part.source for part in parts])
-    if reason is not None:
-        raise ValueError(f"impl='triton' cannot run this: {reason}")

@@ -175,6 +175,14 @@ def test_a_large_mean_cancels_no_small_variance(
     assert ((var - exact_var).abs() <= 2 * exact_var.sqrt() * off + off**2).all()
 
 
+def test_an_empty_batch() -> None:
+    weight = torch.ones(3, 2, 3, 3, requires_grad=True)
+    y, mean, _ = by_triton([Part(torch.zeros(0, 2, 3, 3))], weight)
+    assert (y.shape, mean.shape) == ((0, 3, 3, 3), (3,))
+    [g] = torch.autograd.grad(y.sum(), [weight])
+    assert (g == 0).all()
+
+
 def test_the_same_twice_bit_for_bit() -> None:
     part = make_part("pool", (5, 3), dtype=torch.float32)
     weight = make_weight([part], dtype=torch.float32)
