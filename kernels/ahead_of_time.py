@@ -32,6 +32,8 @@ from nestgen.kernels.configurations import KERNELS, Configuration, Gpu
 from nestgen.kernels.images import new_outputs
 from nestgen.kernels.launch import Launch
 from nestgen.kernels.layout import channels_last
+from nestgen.kernels.normed_configurations import KERNELS as NORMED
+from nestgen.kernels.normed_configurations import RESAMPLED, normed_configurations
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,13 @@ class Job:
 
     The layer has `channels`, two skips of as many, and a low input of twice as many
     unless `up` is "none". Its result is pooled where it has none, else it has a head.
+    Of a normed convolution, `up` is how the last of three parts is resampled.
     """
 
     kernel: str
     target: str
     format: str
-    up: Up
+    up: Any
     channels: int
     configuration: Configuration
 
@@ -152,10 +155,7 @@ class _AbsentDriver:
 
 def compile_job(job: Job) -> Compiled:
     """Compile a job for its target, and read what came of it."""
-    call = example_call(job.up, job.channels, FORMATS[job.format][0])
-    launch: Launch = _file(job.kernel).launch(
-        call, new_outputs(call), job.configuration
-    )
+    launch = _example_launch(job)
     precision = {"PRECISION": FORMATS[job.format][1]}
     launch = replace(launch, arguments={**launch.arguments, **precision})
     target = TARGETS[job.target]
@@ -165,6 +165,17 @@ def compile_job(job: Job) -> Compiled:
     seconds = time.perf_counter() - start
     read = _read_cuda if target.backend == "cuda" else _read_hip
     return Compiled(**read(kernel), shared=kernel.metadata.shared, seconds=seconds)
+
+
+def _example_launch(job: Job) -> Launch:
+    dtype = FORMATS[job.format][0]
+    if job.kernel in NORMED:
+        layer = _file("normed_layer").example_layer(job.up, job.channels, dtype)
+        made: Launch = layer.launch(job.kernel, job.configuration)
+        return made
+    call = example_call(job.up, job.channels, dtype)
+    made = _file(job.kernel).launch(call, new_outputs(call), job.configuration)
+    return made
 
 
 def example_call(up: Up, channels: int, dtype: torch.dtype) -> Call:
@@ -271,13 +282,22 @@ def shipped_jobs(
     channels: Sequence[int],
 ) -> Iterator[Job]:
     """All shipped configurations of the kernels that fit into the targets."""
-    for kernel, target, format, up, width in product(
-        kernels, targets, formats, UPS, channels
-    ):
-        call = example_call(up, width, FORMATS[format][0])
-        if _file(kernel).why_not(call) is None:
-            for one in KERNELS[kernel](call, TARGETS[target].gpu):
+    for kernel, target, format in product(kernels, targets, formats):
+        for up, width in product(RESAMPLED if kernel in NORMED else UPS, channels):
+            for one in _shipped(kernel, TARGETS[target].gpu, format, up, width):
                 yield Job(kernel, target, format, up, width, one)
+
+
+def _shipped(
+    kernel: str, gpu: Gpu, format: str, up: Any, channels: int
+) -> list[Configuration]:
+    dtype = FORMATS[format][0]
+    if kernel in NORMED:
+        like = torch.empty(0, dtype=dtype)
+        return normed_configurations(kernel, channels, channels, like, up, gpu)
+    call = example_call(up, channels, dtype)
+    fits = _file(kernel).why_not(call) is None
+    return KERNELS[kernel](call, gpu) if fits else []
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -310,7 +330,7 @@ def why_no_compiler() -> str | None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=main.__doc__)
     allowed: dict[str, Sequence[Any]] = {
-        "kernel": list(KERNELS),
+        "kernel": [*KERNELS, *NORMED],
         "target": list(TARGETS),
         "format": list(FORMATS),
         "channels": [16, 32, 64, 128],

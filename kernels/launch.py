@@ -32,10 +32,10 @@ class Launch:
     configuration: Configuration
 
     def run(self) -> None:
-        """Launch on the device of the weight."""
+        """Launch on the device of the tensors."""
         if self.programs > 0:
-            weight = self.arguments["weight"]
-            with torch.cuda.device_of(weight):  # type: ignore[no-untyped-call]
+            tensors = (x for x in self.arguments.values() if isinstance(x, Tensor))
+            with torch.cuda.device_of(next(tensors)):  # type: ignore[no-untyped-call]
                 self.kernel[(self.programs,)](**self.arguments, **self._options)
 
     def compile(self) -> Any:

@@ -12,15 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from nestgen.kernels.availability import why_no_triton
 from nestgen.kernels.layout import channels_last, empty_channels_last
-from nestgen.kernels.normed_conv_backward import output_gradient, part_gradients
+from nestgen.kernels.normed_conv_backward import gradients
 from nestgen.kernels.normed_conv_reference import convolve
 from nestgen.kernels.part import Part, check, common_size, wide
+
+IMPLEMENTATIONS = ("reference", "triton")
+"""What `impl` names, beside "auto"."""
 
 
 def normed_conv(
@@ -29,6 +34,7 @@ def normed_conv(
     bias: Tensor | None = None,
     *,
     statistics: bool = True,
+    impl: str = "auto",
 ) -> tuple[Tensor, Tensor, Tensor]:
     """conv(cat(parts)) + bias, its mean and its biased variance over [N, H, W].
 
@@ -43,6 +49,12 @@ def normed_conv(
     results can be differentiated once, and what is saved for it are the arguments, y
     and the mean. Raises `ValueError` for what does not fit.
 
+    `impl` is "reference", torch's own operators; "triton", kernels that store neither
+    what a part is read as nor a concatenation, forward and backward, but for parts that
+    are raised by a bilinear or a transposed up-sampling, one of which is made at a
+    time backward; or "auto", for now torch's operators everywhere. One that cannot run
+    raises `ValueError` when it is run; none is replaced by another.
+
     Batch norm is that of Ioffe and Szegedy (2015); that it need not be stored, the
     insight of memory-efficient DenseNets (Pleiss et al., 2017).
 
@@ -53,11 +65,14 @@ def normed_conv(
     >>> y.tolist(), mean.tolist(), var.tolist()
     ([[[[0.5, 0.0], [2.5, 0.5]]]], [0.875], [0.921875])
     """
+    if impl not in (*IMPLEMENTATIONS, "auto"):
+        known = ", ".join((*IMPLEMENTATIONS, "auto"))
+        raise ValueError(f"impl={impl!r} is not allowed, one of {known}")
     parts, weight, bias = _autocast(parts, weight, bias)
     check(parts)
     _check_weight(parts, weight, bias)
     _check_dtypes(parts, weight, bias)
-    y, mean, var = _forward(*_flat(parts), weight, bias, statistics)
+    y, mean, var = _forward(*_flat(parts), weight, bias, statistics, impl)
     return y, mean, var
 
 
@@ -168,7 +183,7 @@ def _parts(
 @torch.library.custom_op(
     "nestgen::normed_conv",
     mutates_args=(),
-    schema=f"({_PARTS}, Tensor weight, Tensor? bias, bool statistics) "
+    schema=f"({_PARTS}, Tensor weight, Tensor? bias, bool statistics, str impl) "
     "-> (Tensor, Tensor, Tensor)",
 )
 def _forward(
@@ -181,16 +196,33 @@ def _forward(
     weight: Tensor,
     bias: Tensor | None,
     statistics: bool,
+    impl: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     parts = _parts(sources, norms, ups, normed, slopes, resamplings)
+    run = _triton(parts).convolve if impl == "triton" else _convolve
     with torch.autocast(weight.device.type, enabled=False):
-        y = channels_last(convolve(parts, weight, bias))
-        if not statistics:
-            return y, *_no_statistics(y)
-        # in whose dtype the sums are kept
-        idle = torch.zeros(2, y.shape[1], dtype=wide(y.dtype), device=y.device)
-        mean, var = torch.batch_norm_update_stats(y, idle[0], idle[1], 0.0)
+        y, mean, var = run(parts, weight, bias, statistics)
     return y, mean, var
+
+
+def _convolve(
+    parts: Sequence[Part], weight: Tensor, bias: Tensor | None, statistics: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    y = channels_last(convolve(parts, weight, bias))
+    if not statistics:
+        return y, *_no_statistics(y)
+    # in whose dtype the sums are kept
+    idle = torch.zeros(2, y.shape[1], dtype=wide(y.dtype), device=y.device)
+    mean, var = torch.batch_norm_update_stats(y, idle[0], idle[1], 0.0)
+    return y, mean, var
+
+
+def _triton(parts: Sequence[Part]) -> Any:
+    """The kernels, where they can read these parts."""
+    reason = why_no_triton([channels_last(part.source) for part in parts])
+    if reason is not None:
+        raise ValueError(f"impl='triton' cannot run this: {reason}")
+    return import_module("nestgen.kernels.normed_triton")
 
 
 @_forward.register_fake
@@ -204,6 +236,7 @@ def _(
     weight: Tensor,
     bias: Tensor | None,
     statistics: bool,
+    impl: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     parts = _parts(sources, norms, ups, normed, slopes, resamplings)
     channels = weight.shape[0]
@@ -220,9 +253,10 @@ def _no_statistics(y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    sources, norms, ups, *plain, weight, _, statistics = inputs
+    sources, norms, ups, *plain, weight, _, statistics, impl = inputs
     y, mean, _ = output
     ctx.plain, ctx.counts = plain, (len(sources), len(norms), len(ups))
+    ctx.impl = impl
     read_again = [*sources, *norms, *ups, weight]
     ctx.save_for_backward(*read_again, *((y, mean) if statistics else ()))
 
@@ -231,17 +265,18 @@ def _autograd(ctx: Any, g: Tensor, g_mean: Tensor, g_var: Tensor) -> tuple[Any, 
     saved = iter(ctx.saved_tensors)
     lists = [[next(saved) for _ in range(count)] for count in ctx.counts]
     weight, *statistics = saved
-    *needs, _, _, _, of_weight, of_bias, _ = ctx.needs_input_grad
+    *needs, _, _, _, of_weight, of_bias, _, _ = ctx.needs_input_grad
     asked = [_needs(part) for part in _parts(*needs, *ctx.plain)]
     *g_lists, g_weight, g_bias = _backward(
         *lists, *ctx.plain, weight, statistics, g, g_mean, g_var,
-        [*asked, of_weight, of_bias],
+        [*asked, of_weight, of_bias], ctx.impl,
     )  # fmt: skip
     return (
         *([x if x.numel() else None for x in g_list] for g_list in g_lists),
         *(None for _ in ctx.plain),
         g_weight if of_weight else None,
         g_bias if of_bias else None,
+        None,
         None,
     )
 
@@ -259,7 +294,8 @@ _forward.register_autograd(_autograd, setup_context=_setup)
     "nestgen::normed_conv_backward",
     mutates_args=(),
     schema=f"({_PARTS}, Tensor weight, Tensor[] statistics, Tensor g, Tensor g_mean, "
-    "Tensor g_var, bool[] asked) -> (Tensor[], Tensor[], Tensor[], Tensor, Tensor)",
+    "Tensor g_var, bool[] asked, str impl) "
+    "-> (Tensor[], Tensor[], Tensor[], Tensor, Tensor)",
 )
 def _backward(
     sources: list[Tensor],
@@ -274,19 +310,16 @@ def _backward(
     g_mean: Tensor,
     g_var: Tensor,
     asked: list[bool],
+    impl: str,
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor], Tensor, Tensor]:
     """Gradients, shaped as what they are of; empty where they are not asked for."""
     parts = _parts(sources, norms, ups, normed, slopes, resamplings)
-    *of_parts, of_weight, of_bias = asked
+    run = _triton(parts).gradients if impl == "triton" else gradients
     with torch.autocast(weight.device.type, enabled=False):
-        if statistics:
-            y, mean = statistics
-            g = output_gradient(y, mean, g, g_mean, g_var)
-        g_bias = g.sum((0, 2, 3)) if of_bias else g.new_empty(0)
-        pairs = part_gradients(parts, weight, g, of_parts, of_weight=of_weight)
-        gradients, columns = zip(*pairs, strict=True)
-        g_weight = torch.cat(columns, 1).contiguous() if of_weight else g.new_empty(0)
-    return *_flat([_laid_out(part) for part in gradients])[:3], g_weight, g_bias
+        found, g_weight, g_bias = run(
+            parts, weight, statistics, g, g_mean, g_var, asked
+        )
+    return *_flat([_laid_out(part) for part in found])[:3], g_weight, g_bias
 
 
 @_backward.register_fake
@@ -303,6 +336,7 @@ def _(
     g_mean: Tensor,
     g_var: Tensor,
     asked: list[bool],
+    impl: str,
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor], Tensor, Tensor]:
     parts = _parts(sources, norms, ups, normed, slopes, resamplings)
     *of_parts, of_weight, of_bias = asked

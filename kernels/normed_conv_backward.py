@@ -16,23 +16,36 @@ from torch.nn import functional as F
 
 from nestgen.kernels.activation import activation_backward
 from nestgen.kernels.normed_conv_reference import read, resample
+from nestgen.kernels.output_gradient import OutputGradient
 from nestgen.kernels.part import Part, common_size, wide
 
 _aten = torch.ops.aten
 
 
-def output_gradient(
-    y: Tensor, mean: Tensor, g: Tensor, g_mean: Tensor, g_var: Tensor
-) -> Tensor:
-    """What `y` receives by itself and by way of its mean and its biased variance.
+def gradients(
+    parts: Sequence[Part],
+    weight: Tensor,
+    statistics: Sequence[Tensor],
+    g: Tensor,
+    g_mean: Tensor,
+    g_var: Tensor,
+    asked: Sequence[bool],
+) -> tuple[list[Part], Tensor, Tensor]:
+    """The gradients of the parts' tensors, of the weight and of the bias.
 
-    g + g_mean / M + 2 g_var (y - mean) / M, of M numbers in a channel.
+    `g` [N, Co, H, W], `g_mean` and `g_var` [Co] are those of the results, `statistics`
+    y and its mean, or nothing. What is not `asked` for, part by part, then of the
+    weight and of the bias, is empty.
     """
-    numbers = y.numel() // y.shape[1]
-    slope = 2 * g_var / numbers
-    offset = g_mean / numbers - slope * mean
-    through = torch.addcmul(_by_channel(offset), y.to(slope.dtype), _by_channel(slope))
-    return through.add_(g).to(y.dtype)
+    *of_parts, of_weight, of_bias = asked
+    if statistics:
+        y, mean = statistics
+        g = OutputGradient.of(g, y, mean, g_mean, g_var).formed()
+    g_bias = g.sum((0, 2, 3)) if of_bias else g.new_empty(0)
+    pairs = part_gradients(parts, weight, g, of_parts, of_weight=of_weight)
+    found, columns = zip(*pairs, strict=True)
+    g_weight = torch.cat(columns, 1).contiguous() if of_weight else g.new_empty(0)
+    return list(found), g_weight, g_bias
 
 
 def part_gradients(
@@ -60,12 +73,16 @@ def part_gradients(
         )  # fmt: skip
         del raised
         if wanted:
-            yield _read_backward(part, x, g_raised), g_columns
+            yield read_backward(part, x, g_raised), g_columns
         else:
             yield part.map(lambda tensor: tensor.new_empty(0)), g_columns
 
 
-def _read_backward(part: Part, x: Tensor, g_raised: Tensor) -> Part:
+def read_backward(part: Part, x: Tensor, g_raised: Tensor) -> Part:
+    """The gradients of a part's tensors, from that of what it is read as.
+
+    `x` is act(scale * source + shift), of which `g_raised` is resampled and cropped.
+    """
     found = _resample_backward(part, x, g_raised)
     g_x = activation_backward(found.source, x, part.slope)
     if part.scale is None:
@@ -139,7 +156,3 @@ def _lerp_backward(g: Tensor, axis: int, aligned: bool) -> Tensor:
     down.narrow(axis, 1, side - 1).add_(to_after.narrow(axis, 0, side - 1))
     down.narrow(axis, side - 1, 1).add_(to_after.narrow(axis, side - 1, 1))
     return down.to(g.dtype)
-
-
-def _by_channel(vector: Tensor) -> Tensor:
-    return vector[None, :, None, None]

@@ -6,22 +6,27 @@ it is. So weights can be packed once, before the first image.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+
+from nestgen.kernels.layout import channels_last
 
 
 def pack_weight(weight: Tensor) -> Tensor:
-    """The weight [Co, C, 3, 3] of a convolution, in memory as [Co, 3, 3, C].
+    """The weight [Co, C, k, k] of a convolution, in memory as [Co, k, k, C].
 
+    >>> import torch
     >>> pack_weight(torch.zeros(2, 5, 3, 3)).stride()
     (45, 1, 15, 5)
+    >>> pack_weight(torch.zeros(2, 5, 1, 1)).stride()
+    (5, 1, 5, 5)
     """
-    return weight.contiguous(memory_format=torch.channels_last)
+    return channels_last(weight)
 
 
 def pack_phases(weight: Tensor) -> Tensor:
     """The weight [Cl, Co, 4, 4] of a transposed one, in memory as [Co, 4, 4, Cl].
 
+    >>> import torch
     >>> pack_phases(torch.zeros(5, 2, 4, 4)).stride()
     (1, 80, 20, 5)
     """

@@ -19,6 +19,7 @@ from nestgen.kernels.ahead_of_time import (
     shipped_jobs,
 )
 from nestgen.kernels.configurations import KERNELS
+from nestgen.kernels.normed_configurations import KERNELS as NORMED
 
 pytest.importorskip("triton")
 
@@ -29,7 +30,8 @@ from itertools import islice
 from nestgen.kernels.ahead_of_time import compile_job, shipped_jobs
 for kernel, target, channels in [
     ("gather", "gfx942", 32), ("rows", "sm_80", 16), ("rows", "sm_90", 32),
-    ("phase", "sm_90", 16),
+    ("phase", "sm_90", 16), ("normed_gather", "sm_90", 32),
+    ("normed_dgrad", "gfx942", 32), ("normed_wgrad", "sm_80", 32),
 ]:
     job = next(iter(shipped_jobs([kernel], [target], ["bf16"], [channels])))
     made = compile_job(job)
@@ -46,8 +48,9 @@ def test_a_few_compile_without_spilling() -> None:
     )
     assert done.returncode == 0, done.stderr
     made = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(made) == 4
+    assert len(made) == 7
     names = ["v_mfma", "HMMA.16816", "HGMMA.64x32", "HGMMA.64x16"]
+    names += ["HGMMA.64x32", "v_mfma", "HMMA.16816"]
     for one, name in zip(made, names, strict=True):
         assert one["faults"] == []
         assert any(matrix.startswith(name) for matrix in one["matrix"]), one["matrix"]
@@ -61,7 +64,7 @@ def test_a_few_compile_without_spilling() -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_target_has_what_fits(target: str) -> None:
     gpu = TARGETS[target].gpu
-    for kernel in KERNELS:
+    for kernel in [*KERNELS, *NORMED]:
         jobs = list(shipped_jobs([kernel], [target], ["bf16"], [64]))
         assert jobs
         assert all(job.configuration.since <= gpu.arch for job in jobs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,86 +17,20 @@ from nestgen.kernels import normed_conv as under_test
 from nestgen.kernels.layout import channels_last
 from nestgen.kernels.normed_conv import normed_conv
 from nestgen.kernels.normed_conv_reference import normed_conv_reference
-from nestgen.kernels.part import RESAMPLINGS, Part, Resampling, wide
-from nestgen.kernels.upcat_conv_reference import UPS
+from nestgen.kernels.part import RESAMPLINGS, Part, Resampling
+from tests.kernels.parts import (
+    Size,
+    as_exact,
+    drawn,
+    gradients,
+    make_part,
+    make_weight,
+    row,
+    tensors,
+    with_tensors,
+)
 
-Size = tuple[int, int]
 SIZES = [(4, 6), (3, 5), (1, 2)]
-
-
-def drawn(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64).to(dtype).requires_grad_()
-
-
-def make_part(
-    resampling: Resampling,
-    size: Size,
-    *,
-    slope: float = 0.3,
-    norm: bool = True,
-    dtype: torch.dtype = torch.float64,
-    channels: int = 2,
-) -> Part:
-    """A part that is read as `size`, odd sizes with something cut off."""
-    height, width = size
-    if resampling == "pool":
-        size = 2 * height + 1, 2 * width
-    elif resampling in UPS:
-        size = (height + 1) // 2, (width + 1) // 2
-    source = drawn(2, channels, *size, dtype=dtype)
-    part = Part(source, slope=slope, resampling=resampling)
-    if norm:
-        vectors = (drawn(channels, dtype=wide(dtype)) for _ in range(2))
-        part = replace(part, scale=next(vectors), shift=next(vectors))
-    if resampling == "transpose":
-        up_weight = drawn(channels, channels + 1, 2, 2, dtype=dtype)
-        up_bias = drawn(channels + 1, dtype=dtype)
-        part = replace(part, up_weight=up_weight, up_bias=up_bias)
-    return part
-
-
-def row(resampling: Resampling, size: Size = (4, 6), **options: Any) -> list[Part]:
-    """A skip, what is resampled, and the same without a norm and an activation."""
-    return [
-        make_part("same", size, slope=0.0, **options),
-        make_part(resampling, size, **options),
-        make_part(resampling, size, slope=1.0, norm=False, **options),
-    ]
-
-
-def make_weight(
-    parts: Sequence[Part], kernel: int = 3, dtype: torch.dtype = torch.float64
-) -> Tensor:
-    return drawn(3, sum(part.channels for part in parts), kernel, kernel, dtype=dtype)
-
-
-def tensors(parts: Sequence[Part]) -> list[Tensor]:
-    found: list[Tensor] = []
-    for part in parts:
-        part.map(lambda x: found.append(x) or x)  # type: ignore[func-returns-value]
-    return found
-
-
-def with_tensors(parts: Sequence[Part], given: Iterator[Tensor]) -> list[Part]:
-    return [part.map(lambda _: next(given)) for part in parts]
-
-
-def gradients(
-    run: Callable[..., tuple[Tensor, ...]],
-    parts: Sequence[Part],
-    weight: Tensor,
-    bias: Tensor | None,
-    seed: int = 7,
-) -> list[Tensor]:
-    """What `run` gives, then the gradients of all that went in."""
-    outputs = run(parts, weight, bias)
-    generator = torch.Generator().manual_seed(seed)
-    given = [
-        torch.randn(y.shape, generator=generator, dtype=torch.float64).to(y)
-        for y in outputs
-    ]
-    leaves = [*tensors(parts), weight, *([] if bias is None else [bias])]
-    return [*outputs, *torch.autograd.grad(outputs, leaves, given)]
 
 
 def assert_all_close(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> None:
@@ -161,7 +95,7 @@ def test_a_pool_gives_its_gradient_to_the_first_of_equals() -> None:
 @pytest.mark.parametrize("statistics", [True, False])
 def test_is_an_operator_as_torch_asks_for_it(statistics: bool) -> None:
     parts = [*row("transpose"), make_part("pool", (4, 6))]
-    arguments = (*under_test._flat(parts), make_weight(parts), None, statistics)
+    arguments = (*under_test._flat(parts), make_weight(parts), None, statistics, "auto")
     torch.library.opcheck(under_test._forward, arguments)
 
 
@@ -172,7 +106,7 @@ def test_so_is_its_backward(asked: tuple[bool, bool]) -> None:
     y, mean, var = normed_conv(parts, weight)
     arguments = (*under_test._flat(parts), weight, [y, mean], y, mean, var)
     wanted = [asked[0], True, False, asked[1], not asked[1]]
-    torch.library.opcheck(under_test._backward, (*arguments, wanted))
+    torch.library.opcheck(under_test._backward, (*arguments, wanted, "auto"))
 
 
 def test_what_needs_no_gradient_has_none() -> None:
@@ -229,10 +163,6 @@ def test_statistics_are_sums_of_wide_numbers(dtype: torch.dtype) -> None:
     of_mean = roundings * exact.abs().mean((0, 2, 3))
     assert ((mean - exact_mean).abs() <= of_mean).all()
     assert ((var - exact_var).abs() <= 2 * roundings * exact_var + of_mean**2).all()
-
-
-def as_exact(x: Tensor) -> Tensor:
-    return x.detach().double().requires_grad_()
 
 
 def test_is_channels_last() -> None:
