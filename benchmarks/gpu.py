@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--minutes", type=float, default=9.0, help="of the budget")
-    parser.add_argument("--out", type=Path, default=OUT, help="the file of results")
+    parser.add_argument("--out", type=Path, help=f"the file of results  [{OUT.name}]")
     parser.add_argument("--toy", action="store_true", help="tiny, on the CPU")
     options = parser.parse_args(given)
     if not 0 < options.minutes <= 24 * 60:
@@ -145,6 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from benchmarks.on_gpu.session import Session
 
+    if options.out is None:  # toys stay apart from what was measured
+        options.out = Path("gpu-toy.json") if options.toy else OUT
     if not options.toy and not torch.cuda.is_available():
         parser.error("no GPU is here; --toy runs on a CPU")
     device = torch.device("cpu" if options.toy else "cuda")
