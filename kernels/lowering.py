@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
 
 from nestgen.kernels.call import Call, Up
+from nestgen.kernels.layout import channels_last
 from nestgen.kernels.phases import border_bias, nearest_phases, transpose_phases
-from nestgen.kernels.upcat_conv_reference import raise2x
+from nestgen.kernels.raise2x import Mode, raise2x
+from nestgen.kernels.upcat_conv_reference import up2x
 
 Form = Literal["raised", "nearest", "phases"]
 FORMS: dict[str, tuple[Form, ...]] = {
@@ -93,7 +95,10 @@ def lowered_call(
     up_last: bool,
     slope: float,
 ) -> Call:
-    """`upcat_conv` as one call in `form`, up-sampled before where the form says so."""
+    """`upcat_conv` as one call in `form`, for a kernel of Triton where it is "raised".
+
+    Then the up-sampled input is made before, by a kernel too if it has no weights.
+    """
     if low is None:
         return Lowered("raised", "none", weight, bias).call(None, skips, slope)
     channels = weight.shape[1] - sum(skip.shape[1] for skip in skips)
@@ -108,7 +113,21 @@ def lowered_call(
         up_last=up_last,
     )
     if form == "raised":
-        raised = raise2x(low, up, up_weight, up_bias, skips[0] if skips else None)
+        raised = _raised(low, up, up_weight, up_bias, skips[0] if skips else None)
         skips = [*skips, raised] if up_last else [raised, *skips]
         return lowered.call(None, skips, slope)
     return lowered.call(low, skips, slope)
+
+
+def _raised(
+    low: Tensor,
+    up: str,
+    up_weight: Tensor | None,
+    up_bias: Tensor | None,
+    like: Tensor | None,
+) -> Tensor:
+    """The up-sampled input, cropped to the size of `like`."""
+    if up == "transpose":
+        return channels_last(up2x(low, up, up_weight, up_bias, like))
+    size = None if like is None else (like.shape[2], like.shape[3])
+    return raise2x(low, cast(Mode, up), size, impl="triton")
