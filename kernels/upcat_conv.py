@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nestgen.kernels.autocast import autocast
 from nestgen.kernels.availability import why_no_triton
 from nestgen.kernels.call_reference import run_reference
 from nestgen.kernels.fused_conv import IMPLEMENTATIONS as OF_A_CALL
@@ -42,8 +43,9 @@ def upcat_conv(
 
     y = act(conv3x3(cat(up2x(low), *skips)) + bias), as `upcat_conv_reference` says it,
     whose arguments these are. Neither the up-sampled input nor the concatenation is
-    kept for the gradient. All tensors are floating, of one dtype (under autocast they
-    become its dtype) and on one device; images are channels_last, or are copied so.
+    kept for the gradient. All tensors are floating, of one dtype (of autocast's where
+    that is on and they are not float64) and on one device; images are channels_last,
+    or are copied so.
 
     `impl` is "reference", torch's own operators one after another; "composed", where
     the up-sampling is one transposed convolution with the convolution (see `phases`);
@@ -60,12 +62,8 @@ def upcat_conv(
     >>> upcat_conv(low, [skip], torch.ones(1, 3, 3, 3), up="nearest").tolist()
     [[[[12.0, 12.0], [12.0, 12.0]]]]
     """
-    if torch.is_autocast_enabled(weight.device.type):
-        dtype = torch.get_autocast_dtype(weight.device.type)
-        skips, weight = [skip.to(dtype) for skip in skips], weight.to(dtype)
-        low, bias, up_weight, up_bias = (
-            None if x is None else x.to(dtype) for x in (low, bias, up_weight, up_bias)
-        )
+    skips, weight = [autocast(skip) for skip in skips], autocast(weight)
+    low, bias, up_weight, up_bias = map(autocast, (low, bias, up_weight, up_bias))
     _check(low, skips, weight, bias, up, up_weight, up_bias)
     reason = why_not(impl, low, skips, up)
     if reason is not None:

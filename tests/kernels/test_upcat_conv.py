@@ -286,6 +286,14 @@ def test_takes_the_dtype_of_autocast() -> None:
     torch.testing.assert_close(y, low, rtol=0, atol=0)
 
 
+def test_keeps_float64_under_autocast_as_torch_does() -> None:
+    case, tensors = Case(), Case().tensors()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = case.run(upcat_conv, tensors)
+        assert y.dtype == case.run(upcat_conv_reference, tensors).dtype
+    torch.testing.assert_close(y, case.run(upcat_conv, tensors), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     ("case", "changed", "message"),
     [
