@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nestgen.kernels.autocast import autocast
 from nestgen.kernels.availability import why_no_triton
 from nestgen.kernels.layout import channels_last, empty_channels_last
 from nestgen.kernels.normed_conv_backward import gradients
@@ -68,7 +69,8 @@ def normed_conv(
     if impl not in (*IMPLEMENTATIONS, "auto"):
         known = ", ".join((*IMPLEMENTATIONS, "auto"))
         raise ValueError(f"impl={impl!r} is not allowed, one of {known}")
-    parts, weight, bias = _autocast(parts, weight, bias)
+    parts = [_autocast(part) for part in parts]
+    weight, bias = autocast(weight), autocast(bias)
     check(parts)
     _check_weight(parts, weight, bias)
     _check_dtypes(parts, weight, bias)
@@ -76,26 +78,14 @@ def normed_conv(
     return y, mean, var
 
 
-def _autocast(
-    parts: Sequence[Part], weight: Tensor, bias: Tensor | None
-) -> tuple[list[Part], Tensor, Tensor | None]:
-    """As torch's convolutions do, but for scales and shifts: they stay exact."""
-    device = weight.device.type
-    if not torch.is_autocast_enabled(device):
-        return list(parts), weight, bias
-    dtype = torch.get_autocast_dtype(device)
-
-    def cast(x: Tensor | None) -> Any:
-        return x if x is None or x.dtype == torch.float64 else x.to(dtype)
-
-    changed = [
-        Part(
-            cast(part.source), part.scale, part.shift, part.slope, part.resampling,
-            cast(part.up_weight), cast(part.up_bias),
-        )
-        for part in parts
-    ]  # fmt: skip
-    return changed, cast(weight), cast(bias)
+def _autocast(part: Part) -> Part:
+    """All but the scale and the shift: they stay exact."""
+    return replace(
+        part,
+        source=autocast(part.source),
+        up_weight=autocast(part.up_weight),
+        up_bias=autocast(part.up_bias),
+    )
 
 
 def _check_weight(parts: Sequence[Part], weight: Tensor, bias: Tensor | None) -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from nestgen.kernels.activation import activation
 from nestgen.kernels.part import Part, common_size, wide
-from nestgen.kernels.upcat_conv_reference import raise2x
+from nestgen.kernels.upcat_conv_reference import up2x
 
 
 def normed_conv_reference(
@@ -63,4 +63,4 @@ def resample(x: Tensor, part: Part) -> Tensor:
         return x
     if part.resampling == "pool":
         return F.max_pool2d(x, 2)
-    return raise2x(x, part.resampling, part.up_weight, part.up_bias)
+    return up2x(x, part.resampling, part.up_weight, part.up_bias)

@@ -14,7 +14,7 @@ from torch import Tensor
 from nestgen.kernels.availability import why_no_triton
 from nestgen.kernels.images import is_channels_last
 from nestgen.kernels.layout import empty_channels_last
-from nestgen.kernels.upcat_conv_reference import raise2x as raise2x_reference
+from nestgen.kernels.upcat_conv_reference import up2x
 
 Mode = Literal["nearest", "bilinear", "bilinear-aligned"]
 MODES: tuple[Mode, ...] = ("nearest", "bilinear", "bilinear-aligned")
@@ -46,7 +46,7 @@ def raise2x(
     else:
         _check_out(out, low, height, width)
     if impl == "reference":
-        return out.copy_(raise2x_reference(low, mode, like=out))
+        return out.copy_(up2x(low, mode, like=out))
     reason = why_no_triton([low])
     if reason is not None:
         raise ValueError(f"impl='triton' cannot run this: {reason}")

@@ -1,8 +1,9 @@
 """What all kernels share: tiles of pixels, products, and what follows the sum.
 
 Images are channels_last, so a pixel is one number, (n * H + y) * W + x, and its
-channels lie next to one another. A tile's corner is kept in 64 bits and the pixels in
-it are counted from there in 32: so no size of an image overflows.
+channels lie next to one another. A tile's corner is kept in 64 bits and what is in it
+is counted from there in 32: no batch and no height overflows, and no width as long as
+the rows that a tile reads, times W, times C, are below 2^31 numbers.
 """
 
 from __future__ import annotations

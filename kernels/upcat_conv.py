@@ -8,14 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nestgen.kernels.autocast import autocast
+from nestgen.kernels.availability import why_no_triton
 from nestgen.kernels.call_reference import run_reference
+from nestgen.kernels.fused_conv import IMPLEMENTATIONS as OF_A_CALL
+from nestgen.kernels.fused_conv import fused_conv
 from nestgen.kernels.layout import channels_last, empty_channels_last
 from nestgen.kernels.lowering import FORMS, lowered_call
 from nestgen.kernels.upcat_conv_backward import upcat_conv_backward
 from nestgen.kernels.upcat_conv_reference import UPS, upcat_conv_reference
 from nestgen.kernels.upcat_conv_transforms import Transformable, gradients_of
 
-IMPLEMENTATIONS = ("reference", "composed")
+KERNELS = tuple(name for name in OF_A_CALL if name != "reference")
+"""The kernels of Triton, by the names that `fused_conv` has for them."""
+
+IMPLEMENTATIONS = ("reference", "composed", *KERNELS)
 """What `impl` names, beside "auto"."""
 
 
@@ -36,13 +43,17 @@ def upcat_conv(
 
     y = act(conv3x3(cat(up2x(low), *skips)) + bias), as `upcat_conv_reference` says it,
     whose arguments these are. Neither the up-sampled input nor the concatenation is
-    kept for the gradient. All tensors are floating, of one dtype (under autocast they
-    become its dtype) and on one device; images are channels_last, or are copied so.
+    kept for the gradient. All tensors are floating, of one dtype (of autocast's where
+    that is on and they are not float64) and on one device; images are channels_last,
+    or are copied so.
 
     `impl` is "reference", torch's own operators one after another; "composed", where
     the up-sampling is one transposed convolution with the convolution (see `phases`);
-    or "auto". One that cannot do what it is asked raises `ValueError`; none is replaced
-    by another.
+    "gather", "rows" or "phase", a kernel of Triton, for the forward pass, in the first
+    of `FORMS` that it can run; or "auto", torch's own operators everywhere until
+    another is measured to be faster. Gradients are by torch's operators. One that
+    cannot do what it is asked raises `ValueError`, at the latest when it is run; none
+    is replaced by another.
 
     The result is [N, Co, H, W], channels_last. To torch.compile, torch.export and
     torch.func it is the operator `nestgen::upcat_conv`.
@@ -51,12 +62,8 @@ def upcat_conv(
     >>> upcat_conv(low, [skip], torch.ones(1, 3, 3, 3), up="nearest").tolist()
     [[[[12.0, 12.0], [12.0, 12.0]]]]
     """
-    if torch.is_autocast_enabled(weight.device.type):
-        dtype = torch.get_autocast_dtype(weight.device.type)
-        skips, weight = [skip.to(dtype) for skip in skips], weight.to(dtype)
-        low, bias, up_weight, up_bias = (
-            None if x is None else x.to(dtype) for x in (low, bias, up_weight, up_bias)
-        )
+    skips, weight = [autocast(skip) for skip in skips], autocast(weight)
+    low, bias, up_weight, up_bias = map(autocast, (low, bias, up_weight, up_bias))
     _check(low, skips, weight, bias, up, up_weight, up_bias)
     reason = why_not(impl, low, skips, up)
     if reason is not None:
@@ -80,7 +87,7 @@ def why_not(
     if impl not in (*IMPLEMENTATIONS, "auto"):
         known = ", ".join((*IMPLEMENTATIONS, "auto"))
         raise ValueError(f"impl={impl!r} is not allowed, one of {known}")
-    if impl != "composed":
+    if impl not in ("composed", "phase"):
         return None
     if low is None:
         return "there is nothing to up-sample"
@@ -190,11 +197,43 @@ def _upcat_conv(
             slope,
         )  # fmt: skip
         return channels_last(run_reference(call)[0])
+    if impl in KERNELS:
+        return _by_kernel(
+            impl, low, skips, weight, bias, up, up_weight, up_bias, up_last, slope
+        )
     y = upcat_conv_reference(
         low, skips, weight, bias,
         up=up, up_weight=up_weight, up_bias=up_bias, up_last=up_last, slope=slope,
     )  # fmt: skip
     return channels_last(y)
+
+
+def _by_kernel(
+    impl: str,
+    low: Tensor | None,
+    skips: Sequence[Tensor],
+    weight: Tensor,
+    bias: Tensor | None,
+    up: str,
+    up_weight: Tensor | None,
+    up_bias: Tensor | None,
+    up_last: bool,
+    slope: float,
+) -> Tensor:
+    """By a kernel of Triton, in the first form that it can run."""
+    low = None if low is None else channels_last(low)
+    skips = [channels_last(skip) for skip in skips]
+    reason = why_no_triton([x for x in (low, *skips) if x is not None])
+    composed = why_not("composed", low, skips, up) is None
+    forms = [form for form in FORMS[up] if composed or form != "phases"]
+    for form in forms if reason is None else []:
+        call = lowered_call(
+            form, low, skips, weight, bias, up, up_weight, up_bias, up_last, slope
+        )
+        reason = OF_A_CALL[impl].why_not(call)
+        if reason is None:
+            return fused_conv(call, impl)[0]
+    raise ValueError(f"impl={impl!r} cannot do this: {reason}")
 
 
 @_upcat_conv.register_fake

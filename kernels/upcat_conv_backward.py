@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from nestgen.kernels.activation import activation_backward
 from nestgen.kernels.layout import channels_last
-from nestgen.kernels.upcat_conv_reference import raise2x
+from nestgen.kernels.upcat_conv_reference import up2x
 
 
 def upcat_conv_backward(
@@ -36,7 +36,7 @@ def upcat_conv_backward(
     gz = activation_backward(gradient, y, slope)
     parts = list(skips)
     if low is not None:
-        raised = raise2x(low, up, up_weight, up_bias, skips[0] if skips else None)
+        raised = up2x(low, up, up_weight, up_bias, skips[0] if skips else None)
         parts = [*parts, raised] if up_last else [raised, *parts]
     by_part, by_columns, at = [], [], 0
     for part in parts:
@@ -48,7 +48,7 @@ def upcat_conv_backward(
     by_up: list[Tensor] = []
     if low is not None:
         by_raised = by_part.pop(-1 if up_last else 0)
-        by_up = _raise2x_backward(by_raised, low, up, up_weight)
+        by_up = _up2x_backward(by_raised, low, up, up_weight)
     given = [x is not None for x in (up_weight, up_bias)]
     of_weights = [torch.cat(by_columns, dim=1), gz.sum((0, 2, 3))]
     return [*by_up[:1], *by_part, *of_weights, *by_up[1 : 1 + sum(given)]]
@@ -64,7 +64,7 @@ def _convolution_backward(
     return of_part, of_columns
 
 
-def _raise2x_backward(
+def _up2x_backward(
     gradient: Tensor, low: Tensor, up: str, up_weight: Tensor | None
 ) -> list[Tensor]:
     """The gradients by `low`, and by the weight and the bias of a transposed one."""

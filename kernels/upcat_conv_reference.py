@@ -47,12 +47,12 @@ def upcat_conv_reference(
     """
     parts = list(skips)
     if low is not None:
-        raised = raise2x(low, up, up_weight, up_bias, parts[0] if parts else None)
+        raised = up2x(low, up, up_weight, up_bias, parts[0] if parts else None)
         parts = [*parts, raised] if up_last else [raised, *parts]
     return activation(F.conv2d(torch.cat(parts, dim=1), weight, bias, padding=1), slope)
 
 
-def raise2x(
+def up2x(
     low: Tensor,
     up: str,
     up_weight: Tensor | None = None,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from nestgen.errors import ModuleError, SettingsError
 from nestgen.fusion.choice import Choice
 from nestgen.fusion.hot_conv import HotConv
-from nestgen.fusion.lowered import example_call, forms
+from nestgen.fusion.lowered import example_call
 from nestgen.fusion.match import HotPath, match
 from nestgen.fusion.signature import key_of
 from nestgen.fusion.work import Work
 from nestgen.kernels.fused_conv import IMPLEMENTATIONS
+from nestgen.kernels.lowering import FORMS
 
 _COMPOSED = dict.fromkeys(("transpose", "nearest", "bilinear"), Choice("composed"))
 RUNTIMES = {
@@ -69,9 +70,9 @@ def _choice(work: Work, path: HotPath) -> Choice:
 
 def _form(work: Work, path: HotPath) -> str:
     """The first form in which the kernel can run a path, or else the first of all."""
-    kernel = IMPLEMENTATIONS[work.target]
-    runs = (f for f in forms(path) if not kernel.why_not(example_call(work, path, f)))
-    return next(runs, forms(path)[0])
+    kernel, forms = IMPLEMENTATIONS[work.target], FORMS[path.up]
+    runs = (f for f in forms if not kernel.why_not(example_call(work, path, f)))
+    return next(runs, forms[0])
 
 
 def _measured(work: Work, path: HotPath) -> Choice:

@@ -11,46 +11,15 @@ from nestgen.fusion.match import HotPath
 from nestgen.fusion.work import Work
 from nestgen.kernels.call import Call, Output
 from nestgen.kernels.layout import channels_last
-from nestgen.kernels.lowering import Lowered
-from nestgen.kernels.packing import pack_phases, pack_weight
-from nestgen.kernels.phases import border_bias, nearest_phases, transpose_phases
-
-
-def forms(path: HotPath) -> tuple[str, ...]:
-    """The forms that a path can take, those that do least first."""
-    if path.up == "transpose":
-        return ("phases", "raised")
-    if path.up == "nearest":
-        return ("phases", "nearest", "raised")
-    return ("raised",)
+from nestgen.kernels.lowering import Lowered, lower
 
 
 def lowered(path: HotPath, form: str) -> Lowered:
     """The weights of a path in a form (see `Call`)."""
-    bias, of_up = path.convolution.bias, path.of_up
-    if form == "raised" or of_up is None:
-        return Lowered("raised", "none", pack_weight(path.convolution.weight), bias)
-    own = pack_weight(path.own)
-    if form == "nearest":
-        return Lowered("nearest", "nearest", own, bias, pack_weight(of_up))
-    composed = pack_phases(phases_weight(path))
-    return Lowered("phases", "phases", own, phases_bias(path), composed)
-
-
-def phases_weight(path: HotPath) -> Tensor:
-    """Up-sampling and the convolution behind it, as one transposed convolution."""
-    assert path.of_up is not None
-    if path.up_weight is None:
-        return nearest_phases(path.of_up)
-    return transpose_phases(path.of_up, path.up_weight)
-
-
-def phases_bias(path: HotPath) -> Tensor | None:
-    """The bias of both: [Co], or by borders where the up-sampling has one too."""
-    assert path.of_up is not None
-    if path.up_bias is None:
-        return path.convolution.bias
-    return border_bias(path.of_up, path.up_bias, path.convolution.bias)
+    bias = path.convolution.bias
+    if form == "raised":
+        return lower(form, path.convolution.weight, bias)
+    return lower(form, path.own, bias, path.of_up, path.up_weight, path.up_bias)
 
 
 def images(path: HotPath, form: str) -> tuple[fx.Node, ...]:

@@ -20,7 +20,7 @@ from nestgen.kernels.activation import activation
 from nestgen.kernels.call import Call, Output
 from nestgen.kernels.fused_conv import IMPLEMENTATIONS, fused_conv
 from nestgen.kernels.layout import channels_last
-from nestgen.kernels.upcat_conv_reference import raise2x
+from nestgen.kernels.upcat_conv_reference import up2x
 
 Compute = Callable[[], list[Tensor]]
 Head = tuple[Tensor | None, Tensor | None]
@@ -136,7 +136,7 @@ class Task:
     def _raised(self) -> Tensor:
         path, low = self.path, self.low
         assert low is not None
-        return channels_last(raise2x(low, path.up, path.up_weight, path.up_bias))
+        return channels_last(up2x(low, path.up, path.up_weight, path.up_bias))
 
     def _written(self) -> list[Tensor]:
         convolution = self.path.convolution

@@ -16,7 +16,6 @@ from torch import Tensor
 from nestgen.errors import SettingsError, in_a_line
 from nestgen.fusion.choice import Choice
 from nestgen.fusion.compose import COMPOSED
-from nestgen.fusion.lowered import forms
 from nestgen.fusion.match import HotPath, match
 from nestgen.fusion.poisoned import Poisoned
 from nestgen.fusion.signature import Key, key_of
@@ -26,6 +25,7 @@ from nestgen.fusion.task import Compute, Task
 from nestgen.fusion.work import Work
 from nestgen.kernels.call import Call
 from nestgen.kernels.configurations import KERNELS, Configuration
+from nestgen.kernels.lowering import FORMS
 from nestgen.precision import without_tf32
 
 WARM_UP = 2
@@ -169,13 +169,12 @@ def candidates(
     task: Task, kernels: Sequence[str] = tuple(KERNELS), most: int | None = None
 ) -> Iterator[Choice]:
     """All ways to compute a task that can run: torch's first, then the kernels'."""
-    possible = forms(task.path)
     yield Choice("written")
     if task.low is not None and task.skips:
         yield Choice("split")
         if task.path.up in COMPOSED:
             yield Choice("composed")
-    for form in possible:
+    for form in FORMS[task.path.up]:
         for impl in kernels:
             choice = Choice(form, impl)
             if task.why_not(choice) is None:

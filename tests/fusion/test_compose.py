@@ -15,7 +15,7 @@ from nestgen.errors import SettingsError
 from nestgen.fusion.choose import RUNTIMES
 from nestgen.fusion.composed import Doubled, Interpolated, Transposed
 from nestgen.fusion.fuse import fuse
-from nestgen.kernels.upcat_conv_reference import raise2x
+from nestgen.kernels.upcat_conv_reference import up2x
 
 Lived = Callable[[nn.Module], nn.Module]
 SIZES = [(1, 1), (1, 4), (5, 3)]
@@ -31,7 +31,7 @@ def composed(up: str, weight: Tensor) -> tuple[nn.Module, Callable[[Tensor], Ten
     of_up = (drawn(3, 2, 2, 2, seed=1), drawn(2, seed=2)) if up == "transpose" else ()
     module = {"nearest": Doubled, "bilinear": Interpolated, "transpose": Transposed}[up]
     return module(weight, *of_up), lambda low: F.conv2d(
-        raise2x(low, up, *of_up), weight, padding=1
+        up2x(low, up, *of_up), weight, padding=1
     )
 
 
@@ -80,7 +80,7 @@ def test_multiplies_less(lived: Lived) -> None:
 
     low, weight = torch.zeros(1, 16, 32, 32), torch.zeros(8, 16, 3, 3)
     counted = []
-    for run in (Doubled(weight), lambda x: F.conv2d(raise2x(x, "nearest"), weight)):
+    for run in (Doubled(weight), lambda x: F.conv2d(up2x(x, "nearest"), weight)):
         with FlopCounterMode(display=False) as counter:
             run(low)
         counted.append(counter.get_total_flops())

@@ -9,6 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from nestgen.kernels import lowering
+from nestgen.kernels.call import Call
+from nestgen.kernels.call_reference import run_reference
+from nestgen.kernels.configurations import Configuration
+from nestgen.kernels.fused_conv import IMPLEMENTATIONS, Implementation
+from nestgen.kernels.layout import channels_last
+from nestgen.kernels.raise2x import raise2x
 from nestgen.kernels.upcat_conv import upcat_conv
 from nestgen.kernels.upcat_conv_reference import UPS, upcat_conv_reference
 
@@ -121,6 +128,74 @@ def test_composed_is_exact_at_the_borders_too(
     )
 
 
+BY_KERNELS = [
+    *(("gather", Case(up, size=(2, 4))) for up in UPS),
+    ("gather", Case("bilinear", (3, 5), (1,), options={"up_last": True})),
+    ("gather", Case(size=(3, 2), skips=(1,))),
+    ("gather", Case(low=False, size=(2, 3))),
+    ("rows", Case("nearest", (3, 5), options={"slope": 0.5})),
+    ("rows", Case(skips=(), size=(2, 4))),
+    ("rows", Case("bilinear-aligned", (3, 5))),
+    ("phase", Case(size=(2, 4), options={"up_last": True})),
+    ("phase", Case("nearest", (2, 4), skips=())),
+]
+
+
+@pytest.mark.parametrize(("impl", "case"), BY_KERNELS, ids=str)
+def test_by_a_kernel_is_as_exact_and_channels_last(impl: str, case: Case) -> None:
+    pytest.importorskip("triton")
+    tensors = case.tensors(torch.float32)
+    exact = case.run(upcat_conv_reference, case.tensors())
+    weight = tensors["weight"].requires_grad_()
+    y = case.run(upcat_conv, tensors, impl=impl)
+    own = case.run(upcat_conv_reference, tensors)
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    assert (y.double() - exact).norm() <= 2 * max(
+        (own.double() - exact).norm(), torch.finfo(y.dtype).eps / 2 * exact.norm()
+    )
+    # what is below zero is so in both: then the gradients are the same
+    assert (y > 0).equal(own > 0)
+    found = torch.autograd.grad(y.sum(), weight)
+    expected = torch.autograd.grad(own.sum(), weight)
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_kernel_runs_where_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton")
+    ran = []
+
+    def run(call: Call, configuration: Configuration | None) -> list[Tensor]:
+        ran.append(call.up)
+        return [channels_last(y) for y in run_reference(call)]
+
+    for up, impl, form in [
+        ("transpose", "gather", "phases"), ("nearest", "rows", "nearest"),
+        ("transpose", "rows", "none"), ("nearest", "phase", "phases"),
+    ]:  # fmt: skip
+        why_not = IMPLEMENTATIONS[impl].why_not
+        monkeypatch.setitem(IMPLEMENTATIONS, impl, Implementation(run, why_not))
+        Case(up).run(upcat_conv, Case(up).tensors(torch.float32), impl=impl)
+        assert ran.pop() == form
+    assert not ran
+
+
+@pytest.mark.parametrize("up", UPS[1:])
+def test_what_a_kernel_cannot_read_raised_is_made_by_one_too(
+    up: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("triton")
+    made = []
+
+    def run(*arguments: Any, impl: str) -> Tensor:
+        made.append((arguments[1], impl))
+        return raise2x(*arguments, impl=impl)
+
+    monkeypatch.setattr(lowering, "raise2x", run)
+    case = Case(up, size=(3, 2), skips=(1,))
+    case.run(upcat_conv, case.tensors(torch.float32), impl="gather")
+    assert made == ([] if up == "nearest" else [(up, "triton")])
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("impl", ["reference", "composed"])
 def test_rounds_no_worse_than_torch_itself(impl: str, dtype: torch.dtype) -> None:
@@ -211,6 +286,14 @@ def test_takes_the_dtype_of_autocast() -> None:
     torch.testing.assert_close(y, low, rtol=0, atol=0)
 
 
+def test_keeps_float64_under_autocast_as_torch_does() -> None:
+    case, tensors = Case(), Case().tensors()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = case.run(upcat_conv, tensors)
+        assert y.dtype == case.run(upcat_conv_reference, tensors).dtype
+    torch.testing.assert_close(y, case.run(upcat_conv, tensors), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     ("case", "changed", "message"),
     [
@@ -218,6 +301,10 @@ def test_takes_the_dtype_of_autocast() -> None:
         (Case(), {"impl": "fast"}, "impl='fast' is not allowed, one of reference"),
         (Case("bilinear"), {"impl": "composed"}, "impl='composed' cannot do this: up="),
         (Case(size=(3, 4)), {"impl": "composed"}, "the size 3x4 is not twice that"),
+        (Case(), {"impl": "rows"}, "impl='rows' cannot do this: torch.float64, only"),
+        (Case(size=(3, 4)), {"impl": "phase"}, "impl='phase' cannot do this: the size"),
+        (Case("bilinear"), {"impl": "phase"}, "impl='phase' cannot do this: up="),
+        (Case(low=False), {"impl": "phase"}, "there is nothing to up-sample"),
         (Case(), {"bias": torch.zeros(3)}, r"bias: torch.float32 is not allowed"),
         (Case(), {"bias": torch.zeros(3).double()}, r"bias: \[3\] is not allowed"),
         (Case(), {"up_weight": None, "up_bias": None}, "up_weight: goes with up="),
