@@ -48,7 +48,9 @@ def fuse_training(network: nn.Module, example: Tensor | Inputs) -> FusedTraining
     backward (see `nestgen.kernels.normed_conv`). What cannot be fused runs as it is.
 
     `network` is in training mode and remains the owner of its weights, its running
-    statistics and its state dict. `example` is an input, or a tuple of them, small:
+    statistics and its state dict; each of its norms and dropouts may change its mode.
+    What else is changed later, a layer that is replaced or a hook that is added, is not
+    followed in training. `example` is an input, or a tuple of them, small:
     outputs, running statistics and gradients are held against the network's on it, in
     float64.
 

@@ -187,6 +187,25 @@ def test_takes_batch_norms_as_they_are(how: str) -> None:
             torch.testing.assert_close(ours[key], value, rtol=1e-4, atol=1e-4, msg=key)
 
 
+@pytest.mark.parametrize("on", [True, False])
+def test_dropout_is_asked_for_its_mode_when_it_runs(on: bool) -> None:
+    own: Any = network(**SPECS["dropout"]).double()
+    own = own.to(memory_format=torch.channels_last)
+    dropouts = [module for module in own.modules() if isinstance(module, nn.Dropout)]
+    for module in dropouts:
+        module.train(not on)
+    fused = fuse_training(own, torch.randn(2, 3, 8, 8))
+    for module in dropouts:
+        module.train(on)
+    plain, x = copy.deepcopy(own), torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    x = x.contiguous(memory_format=torch.channels_last)
+    expected, ours = step(plain, plain, x), step(fused, own, x)
+    for key, value in expected.items():
+        torch.testing.assert_close(ours[key], value, rtol=1e-7, atol=1e-9, msg=key)
+    first, second = output_tensors(fused(x)), output_tensors(fused(x))
+    assert any(not torch.equal(y, second[name]) for name, y in first.items()) == on
+
+
 def test_tells_what_is_fused_and_why_not_elsewhere() -> None:
     rows = fuse_training(Others(), torch.randn(2, 3, 8, 8)).rows
     left = {row.name: row.left for row in rows if row.left}
