@@ -137,7 +137,11 @@ class Deferral:
             )
         if node.op == "call_module":
             self._root[path] = self.network.get_submodule(path)
-        return Deferred(self._graph.node_copy(node, self._there))
+        copied = self._graph.node_copy(node, self._there)
+        if node.op == "call_method" and node.target == "view":
+            # what it reads is channels_last now, of which not all can be viewed
+            copied.target = "reshape"
+        return Deferred(copied)
 
     def _there(self, node: fx.Node) -> fx.Node:
         """The tensor that `node` stood for, made once."""
