@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from benchmarks.on_gpu.compiled import DTYPES
 from benchmarks.on_gpu.networks import Case, NotHere, spec_of
 from benchmarks.on_gpu.session import Session, milliseconds
+from benchmarks.saved import saved_bytes
 from nestgen.codegen.load import build
 from nestgen.fusion.stopwatch import stopwatch
 from nestgen.inference.spread import spread_of
@@ -85,7 +86,7 @@ def _measured(session: Session, case: Case, prepare: Prepare) -> dict[str, Any]:
     ]
     return {
         **milliseconds(spread_of(taken[extent.warm_up :])),
-        "saved_MiB": _saved(session, run, x) / 2**20,
+        "saved_MiB": saved_bytes(run, lambda: _forward(session, run, x)) / 2**20,
         "peak_MiB": _peak(session, run, x),
     }
 
@@ -101,24 +102,6 @@ def _forward(session: Session, run: nn.Module, x: Tensor) -> Tensor:
 def _step(session: Session, run: nn.Module, x: Tensor) -> None:
     run.zero_grad(set_to_none=True)
     _forward(session, run, x).backward()  # type: ignore[no-untyped-call]
-
-
-def _saved(session: Session, run: nn.Module, x: Tensor) -> int:
-    """Bytes that the forward pass keeps for the backward pass, but for the weights."""
-    own = {p.untyped_storage().data_ptr() for p in run.parameters()}
-    kept: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        loss = _forward(session, run, x)
-    total = sum(kept.values())
-    del loss
-    return total
 
 
 def _peak(session: Session, run: nn.Module, x: Tensor) -> float | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from nestgen.errors import ModuleError
 from nestgen.fusion.normed import NormedConv, NormVectors, Own, Read, Reading
@@ -81,11 +82,13 @@ class Deferral:
             parts = operation.parts
             known = all(part in self._values for part in parts)
             return sum((self._values[part] for part in parts), ()) if known else None
-        value = self._values.get(operation.x)
-        if value is None or isinstance(operation, Same):
-            return value
+        value, layer = self._values.get(operation.x), _layer(self.traced, node)
+        if value is None:
+            return None
+        if isinstance(operation, Same):
+            # dropout that is off may be on when it runs
+            return None if isinstance(layer, _DropoutNd) else value
         if isinstance(operation, Convolution):
-            layer = _layer(self.traced, node)
             if operation.is_up and isinstance(layer, nn.ConvTranspose2d):
                 alone = len(node.users) == len(value) == 1
                 return (
@@ -134,7 +137,11 @@ class Deferral:
             )
         if node.op == "call_module":
             self._root[path] = self.network.get_submodule(path)
-        return Deferred(self._graph.node_copy(node, self._there))
+        copied = self._graph.node_copy(node, self._there)
+        if node.op == "call_method" and node.target == "view":
+            # what it reads is channels_last now, of which not all can be viewed
+            copied.target = "reshape"
+        return Deferred(copied)
 
     def _there(self, node: fx.Node) -> fx.Node:
         """The tensor that `node` stood for, made once."""

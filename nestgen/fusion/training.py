@@ -10,11 +10,15 @@ from torch import Tensor, fx, nn
 
 from nestgen.errors import ModuleError, in_a_line
 from nestgen.fusion.defer import Deferral
-from nestgen.surgery.kept import Inputs, output_tensors
+from nestgen.surgery.kept import Inputs, inputs_of, output_tensors
+from nestgen.surgery.outside import told
 from nestgen.surgery.trace import LayerTracer
 
 EXACT = 1e-9
 """Of the largest tensor of its kind: how much both may differ in float64."""
+
+Step = dict[str, dict[str, Tensor]]
+"""Tensors by kind and name."""
 
 
 class FusedTraining(nn.Module):
@@ -35,8 +39,9 @@ class FusedTraining(nn.Module):
         self.rows = tuple(deferral.rows)
 
     def forward(self, *inputs: Tensor) -> Any:
-        """What the network gives."""
-        run = self._inside[0] if self.training else self.network
+        """What the network gives; of an empty batch, by itself."""
+        fused = self.training and all(x.numel() for x in inputs)
+        run = self._inside[0] if fused else self.network
         return run(*inputs)
 
 
@@ -48,12 +53,15 @@ def fuse_training(network: nn.Module, example: Tensor | Inputs) -> FusedTraining
     backward (see `nestgen.kernels.normed_conv`). What cannot be fused runs as it is.
 
     `network` is in training mode and remains the owner of its weights, its running
-    statistics and its state dict. `example` is an input, or a tuple of them, small:
+    statistics and its state dict; each of its norms and dropouts may change its mode.
+    What else is changed later, a layer that is replaced or a hook that is added, is not
+    followed in training. `example` is an input, or a tuple of them, small:
     outputs, running statistics and gradients are held against the network's on it, in
     float64.
 
     Raises `ModuleError` for a network in eval mode, one that torch.fx cannot follow,
-    one in which nothing can be fused, and where both differ.
+    one in which nothing can be fused, an example that it does not take, and where both
+    differ.
 
     >>> import nestgen
     >>> network = nestgen.build(nestgen.NestSpec(depth=1, widths=2)).train()
@@ -61,6 +69,7 @@ def fuse_training(network: nn.Module, example: Tensor | Inputs) -> FusedTraining
     >>> sum(row.done == ["fused"] for row in fused.rows), len(fused.rows)
     (14, 14)
     """
+    inputs = inputs_of(example)
     if not network.training:
         raise ModuleError(f"{type(network).__name__}: is in eval mode, call train()")
     fused = FusedTraining(network)
@@ -69,7 +78,6 @@ def fuse_training(network: nn.Module, example: Tensor | Inputs) -> FusedTraining
         raise ModuleError(
             f"{type(network).__name__}: nothing of it can be fused for training, {why}"
         )
-    inputs = (example,) if isinstance(example, Tensor) else example
     _require_equal(fused, inputs)
     return fused
 
@@ -94,10 +102,11 @@ def _has_hooks(module: nn.Module) -> bool:
 
 def _require_equal(fused: FusedTraining, inputs: Inputs) -> None:
     twin: Any = copy.deepcopy(fused).double()
-    # dropout draws in the order of memory, which is then the same
-    twin = twin.to(memory_format=torch.channels_last)
-    whole = copy.deepcopy(twin.network)
-    found = [_one_step(module, inputs) for module in (whole, twin)]
+    try:
+        # dropout draws in the order of memory, which is then the same
+        found = _both(twin, inputs, torch.channels_last)
+    except ModuleError:  # as a view may in this layout
+        found = _both(twin, inputs, torch.contiguous_format)
     for kind, (expected, ours) in {
         kind: [one[kind] for one in found] for kind in found[0]
     }.items():
@@ -107,14 +116,27 @@ def _require_equal(fused: FusedTraining, inputs: Inputs) -> None:
                 raise ModuleError(f"{kind} {name} is another once the network is fused")
 
 
-def _one_step(module: nn.Module, inputs: Inputs) -> dict[str, dict[str, Tensor]]:
+def _both(twin: Any, inputs: Inputs, layout: Any) -> list[Step]:
+    """A step of the network and one of the fused, both in `layout`."""
+    ours = copy.deepcopy(twin).to(memory_format=layout)
+    doubled = tuple(
+        x.double().contiguous(memory_format=layout) if x.ndim == 4 else x.double()
+        for x in inputs
+    )
+    theirs, name = copy.deepcopy(ours.network), type(twin.network).__name__
+    with told(f"{name}: does not train on the example"):
+        expected = _one_step(theirs, doubled)
+    with told(f"{name}: does not train on the example once it is fused"):
+        return [expected, _one_step(ours, doubled)]
+
+
+def _one_step(module: nn.Module, inputs: Inputs) -> Step:
     """Outputs, gradients and buffers after one step, with the same draws."""
-    doubled = [x.double().contiguous(memory_format=torch.channels_last) for x in inputs]
     network = module.network if isinstance(module, FusedTraining) else module
     assert isinstance(network, nn.Module)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        outputs = output_tensors(module(*doubled))
+        outputs = output_tensors(module(*inputs))
         loss = sum((y * torch.randn_like(y)).sum() for y in outputs.values())
         torch.autograd.backward(loss)
     return {

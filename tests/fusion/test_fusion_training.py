@@ -187,6 +187,25 @@ def test_takes_batch_norms_as_they_are(how: str) -> None:
             torch.testing.assert_close(ours[key], value, rtol=1e-4, atol=1e-4, msg=key)
 
 
+@pytest.mark.parametrize("on", [True, False])
+def test_dropout_is_asked_for_its_mode_when_it_runs(on: bool) -> None:
+    own: Any = network(**SPECS["dropout"]).double()
+    own = own.to(memory_format=torch.channels_last)
+    dropouts = [module for module in own.modules() if isinstance(module, nn.Dropout)]
+    for module in dropouts:
+        module.train(not on)
+    fused = fuse_training(own, torch.randn(2, 3, 8, 8))
+    for module in dropouts:
+        module.train(on)
+    plain, x = copy.deepcopy(own), torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    x = x.contiguous(memory_format=torch.channels_last)
+    expected, ours = step(plain, plain, x), step(fused, own, x)
+    for key, value in expected.items():
+        torch.testing.assert_close(ours[key], value, rtol=1e-7, atol=1e-9, msg=key)
+    first, second = output_tensors(fused(x)), output_tensors(fused(x))
+    assert any(not torch.equal(y, second[name]) for name, y in first.items()) == on
+
+
 def test_tells_what_is_fused_and_why_not_elsewhere() -> None:
     rows = fuse_training(Others(), torch.randn(2, 3, 8, 8)).rows
     left = {row.name: row.left for row in rows if row.left}
@@ -269,6 +288,62 @@ def hooked() -> nn.Module:
 def test_refuses_in_a_line(own: nn.Module, words: str) -> None:
     with pytest.raises(ModuleError, match=words):
         fuse_training(own, torch.randn(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("example", "words"),
+    [
+        (None, "example: a NoneType is not allowed, a tensor or a tuple of tensors"),
+        ([torch.randn(2, 3, 8, 8)], "example: a list is not allowed"),
+        (torch.randn(2, 5, 8, 8), "does not train on the example .RuntimeError: Given"),
+        (torch.randn(3, 8), "does not train on the example .*Error"),
+    ],
+    ids=str,
+)
+def test_refuses_an_example_in_a_line(example: Any, words: str) -> None:
+    with pytest.raises(ModuleError, match=words) as raised:
+        fuse_training(network(depth=1), example)
+    assert "\n" not in str(raised.value)
+
+
+class Viewing(nn.Module):
+    """It views in one way what it convolves, as the layout of its weights allows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4 * 64, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        z: Tensor = self.linear(y.relu().view(x.shape[0], -1))
+        return z
+
+
+def test_views_what_is_laid_out_in_another_way() -> None:
+    own, x = Viewing(), torch.randn(2, 3, 8, 8)
+    fused = fuse_training(own, x)
+    plain = copy.deepcopy(own)
+    expected, ours = step(plain, plain, x), step(fused, own, x)
+    for key, value in expected.items():
+        torch.testing.assert_close(ours[key], value, rtol=1e-5, atol=1e-5, msg=key)
+
+
+def test_views_of_a_network_that_is_channels_last() -> None:
+    own: Any = Viewing()
+    own = own.to(memory_format=torch.channels_last)
+    x = torch.randn(2, 3, 8, 8)
+    contiguous = copy.deepcopy(own).to(memory_format=torch.contiguous_format)
+    torch.testing.assert_close(fuse_training(own, x)(x), contiguous(x))
+
+
+def test_an_empty_batch_is_the_networks() -> None:
+    own = network(depth=1)
+    fused = fuse_training(own, torch.randn(2, 3, 8, 8))
+    plain, x = copy.deepcopy(own), torch.randn(0, 3, 8, 8)
+    expected, ours = step(plain, plain, x), step(fused, own, x)
+    assert expected.keys() == ours.keys()
+    for key, value in expected.items():
+        torch.testing.assert_close(ours[key], value, msg=key)
 
 
 def test_volumes_are_not_fused() -> None:
