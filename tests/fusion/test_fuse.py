@@ -425,3 +425,29 @@ def test_onnx(small: tuple[nn.Module, Fused, Tensor], tmp_path: Path) -> None:
     found = session.run(None, {session.get_inputs()[0].name: x.numpy()})
     for y, key in zip(found, wanted, strict=True):
         torch.testing.assert_close(torch.from_numpy(y), wanted[key])
+
+
+def test_a_folded_weight_that_overflows_is_left_alone() -> None:
+    layers = nn.Sequential(nn.Conv2d(2, 3, 3, bias=False), nn.BatchNorm2d(3, eps=1e-12))
+    layers[0].weight.data.fill_(1000)
+    layers[1].running_var.fill_(1e-4)
+    module, x = layers.half().eval(), noise(1, 2, 8, 8).mul(0.01).half()
+    fused = fuse(module, x)
+    assert [row.left[0] for row in fused.report.rows] == [
+        "its folded weight overflows float16"
+    ]
+    with torch.no_grad():
+        assert torch.equal(fused(x), module(x))
+        assert fused(x).isfinite().all()
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_what_is_not_finite_once_it_is_fused_is_refused(
+    value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ruin(work: Any) -> None:
+        next(iter(work.traced.parameters())).data.view(-1)[0] = value
+
+    monkeypatch.setattr("nestgen.fusion.fuse.PASSES", (ruin,))
+    with pytest.raises(ModuleError, match="output 0 is not finite once it is fused"):
+        fuse(nn.Conv2d(2, 3, 3).eval(), noise(1, 2, 8, 8))
