@@ -77,8 +77,8 @@ def _form(work: Work, path: HotPath) -> str:
 def _measured(work: Work, path: HotPath) -> Choice:
     found = work.find(key_of(work, path))
     if found is None:
-        work.rows[path.node].left.append("not measured on this device")
+        work.rows[path.node].leave("not measured on this device")
         return Choice()
     if found == Choice():
-        work.rows[path.node].left.append("nothing was measured to be faster")
+        work.rows[path.node].leave("nothing was measured to be faster")
     return found

@@ -32,11 +32,12 @@ def compose(work: Work) -> None:
 def _compose(work: Work, path: HotPath, choice: Choice) -> None:
     row, at = work.rows[path.node], path.last
     if not path.skips:
-        row.left.append("it reads nothing but what is up-sampled")
+        row.leave("it reads nothing but what is up-sampled")
         return
     source = path.raised if choice.form == "split" else path.low
     assert source is not None
     low = work.put(of_low(path, choice.form), f"{row.name}_low", (source,), at)
+    work.rows[low] = row
     y, shape = work.shaped(low, work.shape(path.node)), work.shape(path.node)
     for share in _shares(work, path, choice):
         work.rows[share] = row

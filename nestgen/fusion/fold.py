@@ -24,14 +24,14 @@ def fold(work: Work) -> None:
             continue
         row = work.rows[norm.x]
         if norm.training:
-            row.left.append("its batch norm is in training mode")
+            row.leave("its batch norm is in training mode")
         elif len(norm.x.users) > 1:
-            row.left.append("its output before the batch norm is read elsewhere too")
+            row.leave("its output before the batch norm is read elsewhere too")
         else:
             weight, bias = folded(convolution, norm)
             if not (weight.isfinite().all() and bias.isfinite().all()):
                 kind = str(weight.dtype).removeprefix("torch.")
-                row.left.append(f"its folded weight overflows {kind}")
+                row.leave(f"its folded weight overflows {kind}")
                 continue
             module = convolution_module(convolution, weight, bias)
             # where the convolution was, since what it reads may be written over later

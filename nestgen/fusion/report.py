@@ -20,6 +20,11 @@ class Row:
     done: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
+    def leave(self, why: str) -> None:
+        """Write a reason down, once."""
+        if why not in self.left:
+            self.left.append(why)
+
 
 @dataclass(frozen=True)
 class Report:

@@ -133,7 +133,7 @@ def measure(work: Work, path: HotPath, key: Key, tuning: Tuning) -> Entry:
             if fault is None:
                 right[choice] = task.by(choice)
             else:
-                work.rows[path.node].left.append(f"{described(choice)}: {fault}")
+                work.rows[path.node].leave(f"{described(choice)}: {fault}")
         clock = tuning.clock or stopwatch(path.convolution.weight.device)
         seconds = in_turn(right, clock, tuning.rounds)
     best, of_torch = winner(seconds)

@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_flatten
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import build
 from nestgen.errors import ModuleError
+from nestgen.fusion import fuse as fusing
 from nestgen.fusion.fuse import fuse
 from nestgen.fusion.fused import Fused
 from nestgen.surgery.cut import prune
@@ -247,6 +248,7 @@ STRUCTURES: dict[str, Callable[[Any, Tensor], Any]] = {
 def test_outputs_come_as_they_came(
     name: str, dtype: torch.dtype, does: Does, lived: Lived
 ) -> None:
+    torch.manual_seed(0)
     layers = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3))
     act = nn.ReLU(inplace=name == "written over")
     module = lived(does(STRUCTURES[name], conv=layers, act=act)).to(dtype)
@@ -451,3 +453,52 @@ def test_what_is_not_finite_once_it_is_fused_is_refused(
     monkeypatch.setattr("nestgen.fusion.fuse.PASSES", (ruin,))
     with pytest.raises(ModuleError, match="output 0 is not finite once it is fused"):
         fuse(nn.Conv2d(2, 3, 3).eval(), noise(1, 2, 8, 8))
+
+
+def test_weights_stay_contiguous_where_what_follows_views_them(
+    does: Does, lived: Lived
+) -> None:
+    def classifies(m: Any, x: Tensor) -> Any:
+        y = m.conv(x)
+        return m.last(y.view(y.shape[0], -1))
+
+    layers = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU())
+    module = lived(does(classifies, conv=layers, last=nn.Linear(108, 2)))
+    fused = fuse(module, noise(2, 2, 8, 8))
+    check_same(module, fused, noise(3, 2, 8, 8, seed=1), within=1e-5)
+    (row,) = fused.report.rows
+    assert row.done == ["norm folded"]
+    assert row.left[-1].startswith("weights stay contiguous: else Does does not run")
+
+
+@pytest.mark.parametrize(
+    ("passes", "reason"),
+    [
+        (("compose",), "hot paths stay as written: else output"),
+        (("fold", "compose"), "norms and hot paths stay as written: else"),
+    ],
+)
+def test_what_is_not_proven_is_left_as_it_is_written(
+    passes: tuple[str, ...], reason: str, lived: Lived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each pass that is made to be wrong here, where it has anything to do."""
+    own = fusing.PASSES
+
+    def ruin(work: Any) -> None:
+        done = [step for row in work.report for step in row.done]
+        folded = any(step == "norm folded" for step in done)
+        composed = any("composed" in step for step in done)
+        if (folded and "fold" in passes) or (composed and "compose" in passes):
+            for tensor in work.traced.parameters():
+                tensor.data.fill_(torch.nan)
+
+    monkeypatch.setattr(fusing, "PASSES", (*own, ruin))
+    module = lived(build(NestSpec(**{**SMALL, "depth": 1})))
+    fused = fuse(module, noise(1, 2, 8, 8))
+    check_same(module, fused, noise(1, 2, 12, 8, seed=1), within=1e-5)
+    assert all(row.left[-1].startswith(reason) for row in fused.report.rows)
+    assert not any("composed" in step for row in fused.report.rows for step in row.done)
+    assert (folds(fused) > 0) == ("fold" not in passes)
+    monkeypatch.setattr(fusing, "RETREATS", {"": ()})
+    with pytest.raises(ModuleError, match="is not finite once it is fused"):
+        fuse(module, noise(1, 2, 8, 8))
