@@ -17,6 +17,17 @@ COMPOSED = ("transpose", "nearest", "bilinear")
 """Ways up that are composed with the convolution."""
 
 
+def torch_forms(up: str, skips: int) -> tuple[str, ...]:
+    """The forms in torch's operators of a path with so many skips.
+
+    >>> torch_forms("none", 1), torch_forms("nearest", 1)
+    (('written',), ('written', 'split', 'composed'))
+    """
+    if up == "none" or not skips:
+        return ("written",)
+    return ("written", "split", *(["composed"] if up in COMPOSED else []))
+
+
 def compose(work: Work) -> None:
     """Split a convolution where torch's operators then do less.
 

@@ -11,7 +11,14 @@ from torch import Tensor, fx, nn
 
 from nestgen.errors import ModuleError, SettingsError, in_a_line
 from nestgen.fusion.choice import Choice
-from nestgen.fusion.choose import KERNELS, MEASURED, check_kernel, check_target, choose
+from nestgen.fusion.choose import (
+    KERNELS,
+    MEASURED,
+    RUNTIMES,
+    check_kernel,
+    check_target,
+    choose,
+)
 from nestgen.fusion.compose import compose
 from nestgen.fusion.drop import drop
 from nestgen.fusion.fold import fold
@@ -117,9 +124,10 @@ def fuse(
     check_target(target)
     _require_eval(module)
     inputs = inputs_of(example)
-    # what the forms of torch are chosen by does not know sizes
-    sized = typical is not None and (target not in RUNTIMES or cuda_graph)
-    used = inputs_of(typical) if sized and typical is not None else inputs
+    used = inputs
+    # torch's own forms are chosen whatever the size
+    if typical is not None and (cuda_graph or target not in RUNTIMES):
+        used = inputs_of(typical)
     if cuda_graph:
         require_gpu(used)
     known, tuning = _measurements(target, tune)

@@ -15,14 +15,19 @@ from nestgen.kernels.lowering import Lowered
 from nestgen.kernels.packing import pack_phases, pack_weight
 from nestgen.kernels.phases import border_bias, nearest_phases, transpose_phases
 
+FORMS = {
+    "transpose": ("phases", "raised"),
+    "nearest": ("phases", "nearest", "raised"),
+    "bilinear": ("raised",),
+    "bilinear-aligned": ("raised",),
+    "none": ("raised",),
+}
+"""Of a kernel, by the way up, those that do least first."""
+
 
 def forms(path: HotPath) -> tuple[str, ...]:
-    """The forms that a path can take, those that do least first."""
-    if path.up == "transpose":
-        return ("phases", "raised")
-    if path.up == "nearest":
-        return ("phases", "nearest", "raised")
-    return ("raised",)
+    """The forms of a kernel that a path can take, those that do least first."""
+    return FORMS[path.up]
 
 
 def lowered(path: HotPath, form: str) -> Lowered:

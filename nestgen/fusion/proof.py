@@ -49,8 +49,8 @@ def prove(fused: Fused, asked: Whole) -> Proof:
     by chance. For an output in float64 the first is the network's in float32, times the
     ratio of both precisions, and its reference may be off by as much.
 
-    Raises `ModuleError` where `fused` does not run, gives another shape or dtype, is not
-    finite where the network is, or is off by more than `MOST` times as much.
+    Raises `ModuleError` where `fused` does not run, gives another shape or dtype, is
+    not finite where the network is, or is off by more than `MOST` times as much.
     """
     exact = copy.deepcopy(asked.kept).double()
     twins = [exact, _shaken(exact, 0), _shaken(exact, 1)]

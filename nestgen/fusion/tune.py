@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nestgen.errors import SettingsError, in_a_line
 from nestgen.fusion.choice import Choice
-from nestgen.fusion.compose import COMPOSED
+from nestgen.fusion.compose import torch_forms
 from nestgen.fusion.lowered import forms
 from nestgen.fusion.match import HotPath, match
 from nestgen.fusion.poisoned import Poisoned
@@ -70,8 +70,7 @@ def tune(work: Work) -> None:
 
     The largest go first. What a candidate gives is compared with torch before it is
     timed: one that errs more than twice as much, or raises, is left out, and the
-    path's row says why. A kernel wins where it is faster than the best form in torch's
-    own operators by more than both scatter.
+    path's row says why. What is faster by more than both scatter wins (see `winner`).
     """
     tuning = work.tuning
     if tuning is None:
@@ -170,11 +169,8 @@ def candidates(
 ) -> Iterator[Choice]:
     """All ways to compute a task that can run: torch's first, then the kernels'."""
     possible = forms(task.path)
-    yield Choice("written")
-    if task.low is not None and task.skips:
-        yield Choice("split")
-        if task.path.up in COMPOSED:
-            yield Choice("composed")
+    for form in torch_forms(task.path.up, len(task.skips)):
+        yield Choice(form)
     for form in possible:
         for impl in kernels:
             choice = Choice(form, impl)
@@ -248,8 +244,9 @@ def in_turn(
 def winner(seconds: Mapping[Choice, Sequence[float]]) -> tuple[Choice, Choice]:
     """What to take, and the best of torch's forms, which it is where nothing beats it.
 
-    A kernel beats it where three of four of its times are shorter than three of four of
-    torch's.
+    What is written stays unless another of torch's forms beats it, and the best of these
+    unless a kernel does: where three of four of its times are shorter than three of
+    four of the other's. Of those that do, the one with the least median is taken.
 
     >>> torch_, kernel = Choice(), Choice("raised", "rows")
     >>> winner({torch_: [4, 5, 6], kernel: [2, 3, 4]})[0].impl
@@ -257,12 +254,18 @@ def winner(seconds: Mapping[Choice, Sequence[float]]) -> tuple[Choice, Choice]:
     >>> winner({torch_: [4, 5, 6], kernel: [2, 3, 9]})[0].impl
     'torch'
     """
-    median = {choice: statistics.median(taken) for choice, taken in seconds.items()}
-    of_torch = min((c for c in median if c.impl == "torch"), key=median.__getitem__)
-    best = min(median, key=median.__getitem__)
-    if best.impl != "torch" and _upper(seconds[best]) >= _lower(seconds[of_torch]):
-        best = of_torch
-    return best, of_torch
+    of_torch = {choice: t for choice, t in seconds.items() if choice.impl == "torch"}
+    best_of_torch = _best(of_torch, Choice())
+    kernels = {c: taken for c, taken in seconds.items() if c not in of_torch}
+    best = _best({**kernels, best_of_torch: seconds[best_of_torch]}, best_of_torch)
+    return best, best_of_torch
+
+
+def _best(seconds: Mapping[Choice, Sequence[float]], than: Choice) -> Choice:
+    """The least median of those that are faster than `than` by more than the noise."""
+    limit = _lower(seconds[than])
+    sure = [choice for choice, taken in seconds.items() if _upper(taken) < limit]
+    return min(sure, key=lambda one: statistics.median(seconds[one]), default=than)
 
 
 def _lower(taken: Sequence[float]) -> float:

@@ -85,7 +85,27 @@ def test_fuses_a_network_that_nestgen_did_not_write(model: Path) -> None:
         (["model.pt", "--target", "tpu"], "target: 'tpu' is not allowed, one of eager"),
         (["model.pt", "-o", "model.pt"], "model.pt"),
         (["none.pt"], "none.pt"),
-        (["model.pt", "--size", "8x8x8"], "--size: 8x8x8 is not allowed, 2 sides, or"),
+        (
+            ["model.pt", "--target", "kernels", "--size", "8x8x8"],
+            "--size: 8x8x8 is not allowed, 2 sides, or",
+        ),
+        (["model.pt", "--size", "8"], "--size: says nothing without --target kernels"),
+        (
+            ["model.pt", "--batch-size", "1", "--target", "compile"],
+            "--batch-size: says nothing without --target kernels",
+        ),
+        (
+            [
+                "model.pt",
+                "--target",
+                "kernels",
+                "--batch-size",
+                "100000000",
+                "--size",
+                "4096",
+            ],
+            "does not run on an input [100000000, 3, 4096, 4096] (RuntimeError",
+        ),
         (["model.pt", "--tune"], "tune: target 'eager' is not allowed, kernels alone"),
         (["model.pt", "--device", "tpu"], "--device: 'tpu' is not there"),
         (["model.pt", "--example", "1,3,8,8"], "--example: says nothing without"),
