@@ -9,6 +9,7 @@ from nestgen.fusion.lowered import example_call, forms
 from nestgen.fusion.match import HotPath, match
 from nestgen.fusion.signature import key_of
 from nestgen.fusion.work import Work
+from nestgen.kernels.configurations import KERNELS
 from nestgen.kernels.fused_conv import IMPLEMENTATIONS
 
 _COMPOSED = dict.fromkeys(("transpose", "nearest", "bilinear"), Choice("composed"))
@@ -27,7 +28,6 @@ RUNTIMES = {
 measures it; what is not here, as it is written."""
 MEASURED = "kernels"
 """For each hot path, what was measured to be the best on its device."""
-KERNELS = tuple(name for name in IMPLEMENTATIONS if name != "reference")
 
 
 def check_target(target: str) -> None:

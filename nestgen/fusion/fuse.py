@@ -12,7 +12,6 @@ from torch import Tensor, fx, nn
 from nestgen.errors import ModuleError, SettingsError, in_a_line
 from nestgen.fusion.choice import Choice
 from nestgen.fusion.choose import (
-    KERNELS,
     MEASURED,
     RUNTIMES,
     check_kernel,
@@ -33,6 +32,7 @@ from nestgen.fusion.table import read_table, shipped, users_file
 from nestgen.fusion.tune import Tuning
 from nestgen.fusion.tune import tune as measure
 from nestgen.fusion.work import Work
+from nestgen.kernels.configurations import KERNELS
 from nestgen.surgery.cut_any import WAYS
 from nestgen.surgery.follow import Followed
 from nestgen.surgery.kept import Inputs, inputs_of, output_tensors, run
@@ -185,9 +185,11 @@ def _retreated(
             # the passes have changed the graph
             traced = WAYS[followed.way](asked.kept, asked.example).module
             continue
-        if refusal is not None:
-            for row in work.report:
+        for row in work.report:
+            if refusal is not None:
                 row.leave(f"{how}: else {refusal}")
+            elif not row.done and not row.left:
+                row.leave("nothing to fold or compose")
         return fused, proven, work.report
     assert refusal is not None
     raise refusal

@@ -61,8 +61,8 @@ def match(work: Work) -> Iterator[HotPath]:
                 kernel = "x".join(map(str, convolution.kernel))
                 work.rows[node].leave(
                     f"a kernel of {kernel}, stride {convolution.stride[0]}, padding "
-                    f"{convolution.padding[0]}, {convolution.groups} groups is no "
-                    "conv3x3 that keeps the size"
+                    f"{convolution.padding[0]}, dilation {convolution.dilation[0]}, "
+                    f"{convolution.groups} groups is no conv3x3 that keeps the size"
                 )
 
 

@@ -91,7 +91,7 @@ def tune(work: Work) -> None:
         tuning.progress(done, len(pending))
         if tuning.stopped():
             return
-        entry = measure(work, pending[key], key, tuning)
+        entry = entry_of(work, pending[key], key, tuning)
         tuning.table.add(entry)
         write_table(tuning.file, tuning.table)
     tuning.progress(len(pending), len(pending))
@@ -121,7 +121,7 @@ def versions() -> tuple[str, str]:
         return torch.__version__, ""
 
 
-def measure(work: Work, path: HotPath, key: Key, tuning: Tuning) -> Entry:
+def entry_of(work: Work, path: HotPath, key: Key, tuning: Tuning) -> Entry:
     """The best of all candidates that compute a hot path right."""
     with torch.inference_mode():
         task = Task.of(work, path)
@@ -244,9 +244,9 @@ def in_turn(
 def winner(seconds: Mapping[Choice, Sequence[float]]) -> tuple[Choice, Choice]:
     """What to take, and the best of torch's forms, which it is where nothing beats it.
 
-    What is written stays unless another of torch's forms beats it, and the best of these
-    unless a kernel does: where three of four of its times are shorter than three of
-    four of the other's. Of those that do, the one with the least median is taken.
+    What is written stays unless another of torch's forms beats it, and the best of
+    these unless a kernel does: where three of four of its times are shorter than three
+    of four of the other's. Of those that do, the least median is taken.
 
     >>> torch_, kernel = Choice(), Choice("raised", "rows")
     >>> winner({torch_: [4, 5, 6], kernel: [2, 3, 4]})[0].impl

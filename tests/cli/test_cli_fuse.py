@@ -16,6 +16,7 @@ from nestgen.cli import main
 from nestgen.codegen.load import build
 from nestgen.fusion.choice import Choice
 
+KERNELS = ["model.pt", "--target", "kernels"]
 TORCH = [Choice(), Choice("split"), Choice("composed")]
 
 
@@ -86,7 +87,7 @@ def test_fuses_a_network_that_nestgen_did_not_write(model: Path) -> None:
         (["model.pt", "-o", "model.pt"], "model.pt"),
         (["none.pt"], "none.pt"),
         (
-            ["model.pt", "--target", "kernels", "--size", "8x8x8"],
+            [*KERNELS, "--size", "8x8x8"],
             "--size: 8x8x8 is not allowed, 2 sides, or",
         ),
         (["model.pt", "--size", "8"], "--size: says nothing without --target kernels"),
@@ -95,15 +96,7 @@ def test_fuses_a_network_that_nestgen_did_not_write(model: Path) -> None:
             "--batch-size: says nothing without --target kernels",
         ),
         (
-            [
-                "model.pt",
-                "--target",
-                "kernels",
-                "--batch-size",
-                "100000000",
-                "--size",
-                "4096",
-            ],
+            [*KERNELS, "--size", "4096", "--batch-size", "100000000"],
             "does not run on an input [100000000, 3, 4096, 4096] (RuntimeError",
         ),
         (["model.pt", "--tune"], "tune: target 'eager' is not allowed, kernels alone"),

@@ -431,8 +431,9 @@ def test_onnx(small: tuple[nn.Module, Fused, Tensor], tmp_path: Path) -> None:
 
 def test_a_folded_weight_that_overflows_is_left_alone() -> None:
     layers = nn.Sequential(nn.Conv2d(2, 3, 3, bias=False), nn.BatchNorm2d(3, eps=1e-12))
-    layers[0].weight.data.fill_(1000)
-    layers[1].running_var.fill_(1e-4)
+    tensors = layers.state_dict()
+    tensors["0.weight"].fill_(1000)
+    tensors["1.running_var"].fill_(1e-4)
     module, x = layers.half().eval(), noise(1, 2, 8, 8).mul(0.01).half()
     fused = fuse(module, x)
     assert [row.left[0] for row in fused.report.rows] == [
@@ -459,7 +460,7 @@ def test_weights_stay_contiguous_where_what_follows_views_them(
     does: Does, lived: Lived
 ) -> None:
     def classifies(m: Any, x: Tensor) -> Any:
-        y = m.conv(x)
+        y: Any = m.conv(x)
         return m.last(y.view(y.shape[0], -1))
 
     layers = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU())
@@ -502,3 +503,12 @@ def test_what_is_not_proven_is_left_as_it_is_written(
     monkeypatch.setattr(fusing, "RETREATS", {"": ()})
     with pytest.raises(ModuleError, match="is not finite once it is fused"):
         fuse(module, noise(1, 2, 8, 8))
+
+
+def test_every_row_says_something() -> None:
+    layers = [nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 2, 1)]
+    layers += [nn.Conv2d(2, 2, 3, padding=2, dilation=2)]
+    fused = fuse(nn.Sequential(*layers).eval(), noise(1, 2, 8, 8))
+    *plain, dilated = fused.report.rows
+    assert [row.left for row in plain] == [["nothing to fold or compose"]] * 2
+    assert "dilation 2, 1 groups is no conv3x3" in dilated.left[0]
