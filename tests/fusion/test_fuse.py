@@ -457,7 +457,7 @@ def test_what_is_not_finite_once_it_is_fused_is_refused(
 
 
 def test_weights_stay_contiguous_where_what_follows_views_them(
-    does: Does, lived: Lived
+    does: Does, lived: Lived, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def classifies(m: Any, x: Tensor) -> Any:
         y: Any = m.conv(x)
@@ -469,6 +469,7 @@ def test_weights_stay_contiguous_where_what_follows_views_them(
     check_same(module, fused, noise(3, 2, 8, 8, seed=1), within=1e-5)
     (row,) = fused.report.rows
     assert row.done == ["norm folded"]
+    assert capsys.readouterr().err == ""
     assert row.left[-1].startswith("weights stay contiguous: else Does does not run")
 
 
