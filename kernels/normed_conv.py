@@ -201,7 +201,7 @@ def _convolve(
     y = channels_last(convolve(parts, weight, bias))
     if not statistics:
         return y, *_no_statistics(y)
-    # torch's own statistics of channels_last add one by one, and err fifty times as much
+    # torch's own statistics of channels_last add one by one, and err 50 times as much
     pixels = y.permute(0, 2, 3, 1).flatten(0, 2)
     mean = pixels.mean(0, dtype=wide(y.dtype))
     var = (pixels - mean).square_().mean(0)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--tune", is_flag=True, help="Measure here which kernels are best.")
 @click.option("--size", type=Size(), help="Of images to choose kernels for.  [small]")
-@click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), help="Of those images.  [1]")
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "bfloat16", "float16"]),
@@ -49,7 +49,7 @@ def command(
     target: str,
     tune: bool,
     size: tuple[int, ...] | None,
-    batch_size: int,
+    batch_size: int | None,
     dtype: str,
     device: str | None,
     module: str | None,
@@ -77,14 +77,21 @@ def command(
     if (model is None) == (outside is None):
         raise click.UsageError("MODEL, or --module with --example")
     if onnx:
+        if Path(onnx).suffix != ".onnx":
+            raise click.UsageError(f"-o: {onnx[:60]!a} is not allowed, a name in .onnx")
         refuse_existing(onnx, force=force, keep=[Path(model)] if model else [])
     import torch
 
+    from nestgen.fusion.choose import RUNTIMES
     from nestgen.fusion.fuse import fuse
 
+    for name, given in (("--size", size), ("--batch-size", batch_size)):
+        if given is not None and target in RUNTIMES:
+            raise click.UsageError(f"{name}: says nothing without --target kernels")
     network, x = outside or _own(str(model), device)
     network, x = network.eval().to(getattr(torch, dtype)), x.to(getattr(torch, dtype))
-    typical = x.new_zeros(batch_size, x.shape[1], *_sides(size, x))
+    shape = (batch_size or 1, x.shape[1], *_sides(size, x))
+    typical = x.new_zeros(()).expand(shape)  # which takes no memory yet
     with _tuning(tune) as tuning:
         fused = fuse(network, x, target=target, typical=typical, tune=tuning)
     if onnx:

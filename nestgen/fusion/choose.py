@@ -9,6 +9,7 @@ from nestgen.fusion.lowered import example_call
 from nestgen.fusion.match import HotPath, match
 from nestgen.fusion.signature import key_of
 from nestgen.fusion.work import Work
+from nestgen.kernels.configurations import KERNELS
 from nestgen.kernels.fused_conv import IMPLEMENTATIONS
 from nestgen.kernels.lowering import FORMS
 
@@ -28,7 +29,6 @@ RUNTIMES = {
 measures it; what is not here, as it is written."""
 MEASURED = "kernels"
 """For each hot path, what was measured to be the best on its device."""
-KERNELS = tuple(name for name in IMPLEMENTATIONS if name != "reference")
 
 
 def check_target(target: str) -> None:
@@ -78,8 +78,8 @@ def _form(work: Work, path: HotPath) -> str:
 def _measured(work: Work, path: HotPath) -> Choice:
     found = work.find(key_of(work, path))
     if found is None:
-        work.rows[path.node].left.append("not measured on this device")
+        work.rows[path.node].leave("not measured on this device")
         return Choice()
     if found == Choice():
-        work.rows[path.node].left.append("nothing was measured to be faster")
+        work.rows[path.node].leave("nothing was measured to be faster")
     return found

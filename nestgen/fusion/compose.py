@@ -17,6 +17,17 @@ COMPOSED = ("transpose", "nearest", "bilinear")
 """Ways up that are composed with the convolution."""
 
 
+def torch_forms(up: str, skips: int) -> tuple[str, ...]:
+    """The forms in torch's operators of a path with so many skips.
+
+    >>> torch_forms("none", 1), torch_forms("nearest", 1)
+    (('written',), ('written', 'split', 'composed'))
+    """
+    if up == "none" or not skips:
+        return ("written",)
+    return ("written", "split", *(["composed"] if up in COMPOSED else []))
+
+
 def compose(work: Work) -> None:
     """Split a convolution where torch's operators then do less.
 
@@ -32,11 +43,12 @@ def compose(work: Work) -> None:
 def _compose(work: Work, path: HotPath, choice: Choice) -> None:
     row, at = work.rows[path.node], path.last
     if not path.skips:
-        row.left.append("it reads nothing but what is up-sampled")
+        row.leave("it reads nothing but what is up-sampled")
         return
     source = path.raised if choice.form == "split" else path.low
     assert source is not None
     low = work.put(of_low(path, choice.form), f"{row.name}_low", (source,), at)
+    work.rows[low] = row
     y, shape = work.shaped(low, work.shape(path.node)), work.shape(path.node)
     for share in _shares(work, path, choice):
         work.rows[share] = row

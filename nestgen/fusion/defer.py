@@ -23,6 +23,7 @@ from nestgen.fusion.operations import (
 )
 from nestgen.fusion.read import read
 from nestgen.fusion.report import Row
+from nestgen.fusion.writes import writes
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ _ALIASES = {"view", "reshape", "flatten", "permute", "transpose", "squeeze"}
 
 def _require_alone(traced: fx.GraphModule, node: fx.Node) -> None:
     """Raise `ModuleError` where `node` writes over what others read too."""
-    if not _writes_over(traced, node):
+    if not writes(traced, node):
         return
     [written, *_] = node.all_input_nodes
     alias = written.op == "call_method" and written.target in _ALIASES
@@ -216,16 +217,3 @@ def _require_alone(traced: fx.GraphModule, node: fx.Node) -> None:
         raise ModuleError(
             f"{node.name}: writes over {written.name}, which is read elsewhere too"
         )
-
-
-def _writes_over(traced: fx.GraphModule, node: fx.Node) -> bool:
-    if node.op == "call_module":
-        return bool(getattr(_layer(traced, node), "inplace", False))
-    if node.op not in ("call_function", "call_method"):
-        return False
-    name = str(getattr(node.target, "__name__", node.target))
-    written = name.endswith("_") and not name.endswith("__")
-    return written or name in _IN_PLACE or bool(node.kwargs.get("inplace"))
-
-
-_IN_PLACE = ("iadd", "isub", "imul", "itruediv", "setitem")

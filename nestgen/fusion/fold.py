@@ -13,7 +13,8 @@ def fold(work: Work) -> None:
     """Batch norms that read a convolution become part of its weights.
 
     Not where the norm takes the batch's statistics, nor where the convolution is read
-    elsewhere too. The weights are computed in float64 and rounded once.
+    elsewhere too, nor where what is folded is not finite in the dtype. The weights are
+    computed in float64 and rounded once.
     """
     for node, norm in work.operations():
         if not isinstance(norm, Norm):
@@ -23,11 +24,15 @@ def fold(work: Work) -> None:
             continue
         row = work.rows[norm.x]
         if norm.training:
-            row.left.append("its batch norm is in training mode")
+            row.leave("its batch norm is in training mode")
         elif len(norm.x.users) > 1:
-            row.left.append("its output before the batch norm is read elsewhere too")
+            row.leave("its output before the batch norm is read elsewhere too")
         else:
             weight, bias = folded(convolution, norm)
+            if not (weight.isfinite().all() and bias.isfinite().all()):
+                kind = str(weight.dtype).removeprefix("torch.")
+                row.leave(f"its folded weight overflows {kind}")
+                continue
             module = convolution_module(convolution, weight, bias)
             # where the convolution was, since what it reads may be written over later
             new = work.put(module, row.name, (convolution.x,), at=norm.x)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, Literal, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from nestgen.errors import ModuleError, SettingsError, in_a_line
 from nestgen.fusion.choice import Choice
-from nestgen.fusion.choose import MEASURED, check_kernel, check_target, choose
+from nestgen.fusion.choose import (
+    MEASURED,
+    RUNTIMES,
+    check_kernel,
+    check_target,
+    choose,
+)
 from nestgen.fusion.compose import compose
 from nestgen.fusion.drop import drop
 from nestgen.fusion.fold import fold
@@ -20,20 +25,22 @@ from nestgen.fusion.fused import Fused
 from nestgen.fusion.graphed import Graphed, require_gpu
 from nestgen.fusion.launch import launch
 from nestgen.fusion.lay_out import lay_out
-from nestgen.fusion.proof import prove
-from nestgen.fusion.report import Report
+from nestgen.fusion.proof import Proof, prove
+from nestgen.fusion.report import Report, Row
 from nestgen.fusion.signature import Key
 from nestgen.fusion.table import read_table, shipped, users_file
 from nestgen.fusion.tune import Tuning
 from nestgen.fusion.tune import tune as measure
 from nestgen.fusion.work import Work
+from nestgen.kernels.configurations import KERNELS
 from nestgen.surgery.cut_any import WAYS
 from nestgen.surgery.follow import Followed
 from nestgen.surgery.kept import Inputs, inputs_of, output_tensors, run
 from nestgen.surgery.outside import told
 from nestgen.surgery.whole import Whole, twin, whole
 
-PASSES: tuple[Callable[[Work], None], ...] = (
+Pass = Callable[[Work], None]
+PASSES: tuple[Pass, ...] = (
     drop,
     fold,
     measure,
@@ -43,7 +50,14 @@ PASSES: tuple[Callable[[Work], None], ...] = (
     launch,
 )
 """In this order."""
-
+RETREATS: dict[str, tuple[Pass, ...]] = {
+    "": (),
+    "weights stay contiguous": (lay_out,),
+    "hot paths stay as written": (measure, choose),
+    "hot paths stay as written, weights contiguous": (measure, choose, lay_out),
+    "norms and hot paths stay as written": (fold, measure, choose, lay_out),
+}
+"""Passes that are left out where the proof fails, one retreat after another."""
 
 Find = Callable[[Key], Choice | None]
 
@@ -99,7 +113,7 @@ def fuse(
     Raises `SettingsError` for a target that is not known, and for what does not go with
     it; `ModuleError` for a module in training mode, one that cannot be followed, and
     where the result rounds more than twice as badly as the module itself, against the
-    module in float64.
+    module in float64, with the least of the passes too (see `RETREATS`).
 
     >>> from nestgen.fusion.fuse import fuse
     >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).eval()
@@ -110,7 +124,10 @@ def fuse(
     check_target(target)
     _require_eval(module)
     inputs = inputs_of(example)
-    used = inputs if typical is None else inputs_of(typical)
+    used = inputs
+    # torch's own forms are chosen whatever the size
+    if typical is not None and (cuda_graph or target not in RUNTIMES):
+        used = inputs_of(typical)
     if cuda_graph:
         require_gpu(used)
     known, tuning = _measurements(target, tune)
@@ -124,22 +141,58 @@ def fuse(
         with _repeatable():
             asked = whole(module, names, inputs)
             followed = _followed(asked, rejected)
-        work = Work(followed.module, used, target, find or known, tuning)
-        for change in PASSES:
-            change(work)
-        check_kernel(work)
-        fused = Fused(work.finish(), given, followed.conditions).eval()
-        proven = prove(fused, asked)
+        fused, proven, rows = _retreated(
+            asked,
+            followed,
+            given,
+            lambda traced: Work(traced, used, target, find or known, tuning),
+        )
     fused.report = Report(
-        rows=tuple(
-            replace(row, left=list(dict.fromkeys(row.left))) for row in work.report
-        ),
+        rows=rows,
         way=followed.way,
         rejected=rejected,
         error=proven.error,
         inputs=proven.inputs,
     )
     return Graphed(fused, used) if cuda_graph else fused
+
+
+def _retreated(
+    asked: Whole,
+    followed: Followed,
+    given: Any,
+    work_on: Callable[[fx.GraphModule], Work],
+) -> tuple[Fused, Proof, tuple[Row, ...]]:
+    """The first that is proven, with its rows; the first refusal where none is.
+
+    A view may need what channels_last takes from it, and a tiny network may round so
+    well by chance that less would round worse. A kernel that is asked for stays.
+    """
+    traced, refusal = followed.module, None
+    for how, left_out in RETREATS.items():
+        work = work_on(traced)
+        if work.target in KERNELS and choose in left_out:
+            continue
+        for change in PASSES:
+            if change not in left_out:
+                change(work)
+        check_kernel(work)
+        fused = Fused(work.finish(), given, followed.conditions).eval()
+        try:
+            proven = prove(fused, asked)
+        except ModuleError as error:
+            refusal = refusal or error
+            # the passes have changed the graph
+            traced = WAYS[followed.way](asked.kept, asked.example).module
+            continue
+        for row in work.report:
+            if refusal is not None:
+                row.leave(f"{how}: else {refusal}")
+            elif not row.done and not row.left:
+                row.leave("nothing to fold or compose")
+        return fused, proven, work.report
+    assert refusal is not None
+    raise refusal
 
 
 def _measurements(target: str, tune: bool | Tuning) -> tuple[Find, Tuning | None]:

@@ -41,7 +41,7 @@ def _launch(work: Work, path: HotPath, choice: Choice) -> None:
         if reason is None:
             break
     else:
-        row.left.append(f"{choice.impl}: {reason}")
+        row.leave(f"{choice.impl}: {reason}")
         return
     made = lowered(path, choice.form)
     module = HotConv(made, path.slope, choice, outputs, head)

@@ -56,13 +56,13 @@ def match(work: Work) -> Iterator[HotPath]:
                 if _is_steady(work, path):
                     yield path
                 else:
-                    work.rows[node].left.append("what it reads is written over")
+                    work.rows[node].leave("what it reads is written over")
             elif set(convolution.kernel) != {1}:
                 kernel = "x".join(map(str, convolution.kernel))
-                work.rows[node].left.append(
+                work.rows[node].leave(
                     f"a kernel of {kernel}, stride {convolution.stride[0]}, padding "
-                    f"{convolution.padding[0]}, {convolution.groups} groups is no "
-                    "conv3x3 that keeps the size"
+                    f"{convolution.padding[0]}, dilation {convolution.dilation[0]}, "
+                    f"{convolution.groups} groups is no conv3x3 that keeps the size"
                 )
 
 
@@ -115,7 +115,7 @@ def _parts(work: Work, node: fx.Node, convolution: Convolution) -> tuple[fx.Node
     if parts == (convolution.x,) and isinstance(
         work.read(convolution.x), Concatenation
     ):
-        work.rows[node].left.append("its concatenation is read elsewhere too")
+        work.rows[node].leave("its concatenation is read elsewhere too")
     return parts
 
 
@@ -135,7 +135,7 @@ def _raised(work: Work, node: fx.Node, parts: tuple[fx.Node, ...]) -> int | None
         found = work.read(part)
         if isinstance(found, Up) or (isinstance(found, Convolution) and found.is_up):
             if len(part.users) > 1:
-                work.rows[node].left.append("what it up-samples is read elsewhere too")
+                work.rows[node].leave("what it up-samples is read elsewhere too")
             else:
                 return at
     return None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 import torch
@@ -49,8 +51,8 @@ def prove(fused: Fused, asked: Whole) -> Proof:
     by chance. For an output in float64 the first is the network's in float32, times the
     ratio of both precisions, and its reference may be off by as much.
 
-    Raises `ModuleError` where `fused` gives another shape or dtype, or is off by more
-    than `MOST` times as much as the network.
+    Raises `ModuleError` where `fused` does not run, gives another shape or dtype, is
+    not finite where the network is, or is off by more than `MOST` times as much.
     """
     exact = copy.deepcopy(asked.kept).double()
     twins = [exact, _shaken(exact, 0), _shaken(exact, 1)]
@@ -60,7 +62,10 @@ def prove(fused: Fused, asked: Whole) -> Proof:
     for inputs, theirs in zip(asked.tried, asked.expected, strict=True):
         if not fused.takes(*inputs):
             continue
-        given = run(fused, inputs)
+        # torch.fx prints the lines that raise
+        quiet = redirect_stderr(StringIO())
+        with told(f"{asked.kind} does not run once it is fused"), quiet:
+            given = run(fused, inputs)
         _require_constants(fused, given, asked, inputs)
         wide = any(other.dtype == torch.float64 for other in theirs)
         rough = _run_in(torch.float32, coarse, inputs) if wide else theirs
@@ -111,6 +116,11 @@ class _Error:
             scales, least = (1.0, 1.0), 1.0
         else:
             known = exact.isfinite() & theirs.isfinite()
+            if not ours[known].isfinite().all():
+                raise ModuleError(
+                    f"output {self.name} is not finite once it is fused, where the "
+                    "network's is"
+                )
             distances = [_square(y, exact, known) for y in (ours, rough, *shaken)]
             precision = torch.finfo(ours.dtype).eps / 2
             own = 2 * precision / torch.finfo(rough.dtype).eps
@@ -125,8 +135,8 @@ class _Error:
     def share(self) -> float:
         """How far ours is off, as a share of how far the network is."""
         own = math.sqrt(max(self.own, self.shaken, self.least))
-        off = max(0.0, math.sqrt(self.ours) - self.estimated * own)
-        share = 0.0 if off == 0 else off / own if own else math.inf
+        off = math.sqrt(self.ours) - self.estimated * own
+        share = 0.0 if off <= 0 else off / own if own else math.inf
         if not share <= MOST:
             raise ModuleError(
                 f"output {self.name} rounds {share:.3g} times as badly once it is fused"
@@ -135,7 +145,11 @@ class _Error:
 
 
 def _square(y: Tensor, exact: Tensor, known: Tensor) -> float:
-    """The square of the distance, where both the exact and the whole are finite."""
+    """The square of the distance, where both the exact and the whole are finite.
+
+    And `y` is: what overflows in float32, or where weights are shaken, excuses nothing.
+    """
+    known = known & y.isfinite()
     return float((y[known].double() - exact[known].double()).square().sum())
 
 

@@ -20,6 +20,11 @@ class Row:
     done: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
+    def leave(self, why: str) -> None:
+        """Write a reason down, once."""
+        if why not in self.left:
+            self.left.append(why)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -44,8 +49,8 @@ class Report:
     def statement(self) -> str:
         """What was compared, in one line."""
         return (
-            f"the fused network, followed by {self.way}, rounds {self.error:.2f} times "
-            f"as badly as the network, against float64, on {len(self.inputs)} inputs"
+            f"fused, followed by {self.way}: against float64, on {len(self.inputs)} "
+            f"inputs, it errs at most {self.error:.2f} times as much as the network"
         )
 
     def to_plain(self) -> dict[str, Any]:

@@ -71,10 +71,10 @@ def key_of(work: Work, path: HotPath) -> Key:
 def bucket(pixels: int) -> int:
     """The power of 2 that is next to a number of pixels, by their ratio.
 
-    >>> [bucket(pixels) for pixels in (90, 91, 96 * 96)]
-    [64, 128, 8192]
+    >>> [bucket(pixels) for pixels in (0, 90, 91, 96 * 96)]
+    [1, 64, 128, 8192]
     """
-    lower: int = 1 << (pixels.bit_length() - 1)
+    lower: int = 1 << max(pixels.bit_length() - 1, 0)
     return lower if pixels**2 < 2 * lower**2 else 2 * lower
 
 

@@ -15,8 +15,10 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from nestgen.errors import SettingsError, in_a_line
 from nestgen.files import write_whole
 from nestgen.fusion.choice import Choice
+from nestgen.fusion.compose import torch_forms
 from nestgen.fusion.signature import Key, Signature
 from nestgen.kernels.configurations import KERNELS, configuration_of
+from nestgen.kernels.lowering import FORMS
 
 MOST_BYTES = 2**24
 
@@ -67,6 +69,24 @@ class Entry:
     torch_ms: Milliseconds
     torch: Name
     triton: Name
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what no hot path of the signature takes."""
+        up, skips = self.signature.up, len(self.signature.skips)
+        of_torch = torch_forms(up, skips)
+        allowed = of_torch if self.impl == "torch" else FORMS[up]
+        if self.form not in allowed:
+            raise ValueError(
+                f"form: {self.form} by {self.impl} is not allowed with up {up}, "
+                f"{', '.join(allowed)}"
+            )
+        if self.torch_form not in of_torch:
+            raise ValueError(
+                f"torch_form: {self.torch_form} is not allowed with up {up}, "
+                f"{', '.join(of_torch)}"
+            )
+        if self.impl == "torch" and self.configuration:
+            raise ValueError("configuration: torch has none")
 
     @property
     def key(self) -> Key:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nestgen.errors import SettingsError, in_a_line
 from nestgen.fusion.choice import Choice
-from nestgen.fusion.compose import COMPOSED
+from nestgen.fusion.compose import torch_forms
 from nestgen.fusion.match import HotPath, match
 from nestgen.fusion.poisoned import Poisoned
 from nestgen.fusion.signature import Key, key_of
@@ -70,8 +70,7 @@ def tune(work: Work) -> None:
 
     The largest go first. What a candidate gives is compared with torch before it is
     timed: one that errs more than twice as much, or raises, is left out, and the
-    path's row says why. A kernel wins where it is faster than the best form in torch's
-    own operators by more than both scatter.
+    path's row says why. What is faster by more than both scatter wins (see `winner`).
     """
     tuning = work.tuning
     if tuning is None:
@@ -92,7 +91,7 @@ def tune(work: Work) -> None:
         tuning.progress(done, len(pending))
         if tuning.stopped():
             return
-        entry = measure(work, pending[key], key, tuning)
+        entry = entry_of(work, pending[key], key, tuning)
         tuning.table.add(entry)
         write_table(tuning.file, tuning.table)
     tuning.progress(len(pending), len(pending))
@@ -122,7 +121,7 @@ def versions() -> tuple[str, str]:
         return torch.__version__, ""
 
 
-def measure(work: Work, path: HotPath, key: Key, tuning: Tuning) -> Entry:
+def entry_of(work: Work, path: HotPath, key: Key, tuning: Tuning) -> Entry:
     """The best of all candidates that compute a hot path right."""
     with torch.inference_mode():
         task = Task.of(work, path)
@@ -133,7 +132,7 @@ def measure(work: Work, path: HotPath, key: Key, tuning: Tuning) -> Entry:
             if fault is None:
                 right[choice] = task.by(choice)
             else:
-                work.rows[path.node].left.append(f"{described(choice)}: {fault}")
+                work.rows[path.node].leave(f"{described(choice)}: {fault}")
         clock = tuning.clock or stopwatch(path.convolution.weight.device)
         seconds = in_turn(right, clock, tuning.rounds)
     best, of_torch = winner(seconds)
@@ -169,11 +168,8 @@ def candidates(
     task: Task, kernels: Sequence[str] = tuple(KERNELS), most: int | None = None
 ) -> Iterator[Choice]:
     """All ways to compute a task that can run: torch's first, then the kernels'."""
-    yield Choice("written")
-    if task.low is not None and task.skips:
-        yield Choice("split")
-        if task.path.up in COMPOSED:
-            yield Choice("composed")
+    for form in torch_forms(task.path.up, len(task.skips)):
+        yield Choice(form)
     for form in FORMS[task.path.up]:
         for impl in kernels:
             choice = Choice(form, impl)
@@ -247,8 +243,9 @@ def in_turn(
 def winner(seconds: Mapping[Choice, Sequence[float]]) -> tuple[Choice, Choice]:
     """What to take, and the best of torch's forms, which it is where nothing beats it.
 
-    A kernel beats it where three of four of its times are shorter than three of four of
-    torch's.
+    What is written stays unless another of torch's forms beats it, and the best of
+    these unless a kernel does: where three of four of its times are shorter than three
+    of four of the other's. Of those that do, the least median is taken.
 
     >>> torch_, kernel = Choice(), Choice("raised", "rows")
     >>> winner({torch_: [4, 5, 6], kernel: [2, 3, 4]})[0].impl
@@ -256,12 +253,18 @@ def winner(seconds: Mapping[Choice, Sequence[float]]) -> tuple[Choice, Choice]:
     >>> winner({torch_: [4, 5, 6], kernel: [2, 3, 9]})[0].impl
     'torch'
     """
-    median = {choice: statistics.median(taken) for choice, taken in seconds.items()}
-    of_torch = min((c for c in median if c.impl == "torch"), key=median.__getitem__)
-    best = min(median, key=median.__getitem__)
-    if best.impl != "torch" and _upper(seconds[best]) >= _lower(seconds[of_torch]):
-        best = of_torch
-    return best, of_torch
+    of_torch = {choice: t for choice, t in seconds.items() if choice.impl == "torch"}
+    best_of_torch = _best(of_torch, Choice())
+    kernels = {c: taken for c, taken in seconds.items() if c not in of_torch}
+    best = _best({**kernels, best_of_torch: seconds[best_of_torch]}, best_of_torch)
+    return best, best_of_torch
+
+
+def _best(seconds: Mapping[Choice, Sequence[float]], than: Choice) -> Choice:
+    """The least median of those that are faster than `than` by more than the noise."""
+    limit = _lower(seconds[than])
+    sure = [choice for choice, taken in seconds.items() if _upper(taken) < limit]
+    return min(sure, key=lambda one: statistics.median(seconds[one]), default=than)
 
 
 def _lower(taken: Sequence[float]) -> float:

@@ -13,6 +13,7 @@ from nestgen.fusion.operations import Convolution, Operation
 from nestgen.fusion.read import read
 from nestgen.fusion.report import Row
 from nestgen.surgery.kept import Inputs
+from nestgen.surgery.outside import told
 from nestgen.surgery.script import value_at
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ class Work:
     ) -> None:
         self.traced, self.target = traced, target
         self.find, self.tuning = find, tuning
-        _Shapes(traced).run(*(x.clone() for x in example))
+        shapes = ", ".join(str(list(x.shape)) for x in example)
+        with told(f"the module does not run on an input {shapes}"):
+            _Shapes(traced).run(*(x.clone() for x in example))
         self.rows = {
             node: Row(_name(node))
             for node, operation in self.operations()

@@ -10,7 +10,22 @@ from torch import fx
 from nestgen.fusion.operations import Act, Same
 from nestgen.fusion.work import Work
 
-_IN_PLACE = ("iadd", "isub", "imul", "imatmul", "itruediv", "ifloordiv", "imod", "ipow")
+_IN_PLACE = (
+    "iadd",
+    "iand",
+    "ifloordiv",
+    "ilshift",
+    "imatmul",
+    "imod",
+    "imul",
+    "ior",
+    "ipow",
+    "irshift",
+    "isub",
+    "itruediv",
+    "ixor",
+    "setitem",
+)
 """Functions of `operator` that write into their first argument."""
 
 
@@ -22,7 +37,7 @@ def rewritten(work: Work, node: fx.Node, before: fx.Node | None = None) -> bool:
     """
     own = _memory(work, node)
     return any(
-        _writes(work, later) and own & _memory(work, later)
+        writes(work.traced, later) and own & _memory(work, later)
         for later in takewhile(lambda other: other is not before, _after(node))
     )
 
@@ -48,14 +63,19 @@ def _memory(work: Work, node: fx.Node) -> set[fx.Node]:
 def _is_new(work: Work, node: fx.Node) -> bool:
     operation = work.read(node)
     if isinstance(operation, (Act, Same)):
-        return isinstance(operation, Act) and not _writes(work, node)
+        return isinstance(operation, Act) and not writes(work.traced, node)
     return operation is not None
 
 
-def _writes(work: Work, node: fx.Node) -> bool:
-    """Whether it writes into what it is given."""
+def writes(traced: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether a node of a trace writes into what it is given.
+
+    >>> traced = fx.symbolic_trace(lambda x: (x + 1).relu_())
+    >>> [node.name for node in traced.graph.nodes if writes(traced, node)]
+    ['relu_']
+    """
     if node.op == "call_module":
-        module = work.traced.get_submodule(str(node.target))
+        module = traced.get_submodule(str(node.target))
         return bool(getattr(module, "inplace", False))
     if node.op == "call_method":
         name = str(node.target)
@@ -64,4 +84,5 @@ def _writes(work: Work, node: fx.Node) -> bool:
     mutable = getattr(getattr(node.target, "_schema", None), "is_mutable", False)
     asked = bool(node.kwargs.get("inplace")) or "out" in node.kwargs
     named = name.endswith("_") and not name.startswith("__")
+    named &= getattr(node.target, "__module__", "") != "_operator"  # whose or_ does not
     return mutable or asked or named or name.strip("_") in _IN_PLACE

@@ -128,13 +128,13 @@ def _require_steady(kept: Kept, example: Inputs) -> None:
     if not all(torch.equal(bits(a), bits(b)) for a, b in zip(once, again, strict=True)):
         raise ModuleError(
             "the module gives other outputs for the same input each time, also in eval "
-            "mode, so that no cut can be proven"
+            "mode, so that nothing can be proven of it"
         )
     for name, tensor in kept.state_dict().items():
         if not torch.equal(bits(before[name]), bits(tensor)):
             raise ModuleError(
                 f"the module changes {name.removeprefix(PREFIX)} when it runs, also in "
-                "eval mode, and a cut would not"
+                "eval mode, and what is made of it would not"
             )
 
 

@@ -16,6 +16,7 @@ from nestgen.cli import main
 from nestgen.codegen.load import build
 from nestgen.fusion.choice import Choice
 
+KERNELS = ["model.pt", "--target", "kernels"]
 TORCH = [Choice(), Choice("split"), Choice("composed")]
 
 
@@ -83,9 +84,21 @@ def test_fuses_a_network_that_nestgen_did_not_write(model: Path) -> None:
     [
         ([], "MODEL, or --module with --example"),
         (["model.pt", "--target", "tpu"], "target: 'tpu' is not allowed, one of eager"),
-        (["model.pt", "-o", "model.pt"], "model.pt"),
+        (["model.pt", "-o", "model.pt"], "-o: 'model.pt' is not allowed, a name in"),
         (["none.pt"], "none.pt"),
-        (["model.pt", "--size", "8x8x8"], "--size: 8x8x8 is not allowed, 2 sides, or"),
+        (
+            [*KERNELS, "--size", "8x8x8"],
+            "--size: 8x8x8 is not allowed, 2 sides, or",
+        ),
+        (["model.pt", "--size", "8"], "--size: says nothing without --target kernels"),
+        (
+            ["model.pt", "--batch-size", "1", "--target", "compile"],
+            "--batch-size: says nothing without --target kernels",
+        ),
+        (
+            [*KERNELS, "--size", "4096", "--batch-size", "100000000"],
+            "does not run on an input [100000000, 3, 4096, 4096] (RuntimeError",
+        ),
         (["model.pt", "--tune"], "tune: target 'eager' is not allowed, kernels alone"),
         (["model.pt", "--device", "tpu"], "--device: 'tpu' is not there"),
         (["model.pt", "--example", "1,3,8,8"], "--example: says nothing without"),

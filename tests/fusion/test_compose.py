@@ -74,6 +74,29 @@ def test_a_target_has_its_own_forms(up: str, target: str, lived: Lived) -> None:
         assert rows["up0_1"].done == gone
 
 
+@pytest.mark.parametrize("up", ["transpose", "bilinear"])
+@pytest.mark.parametrize("target", RUNTIMES)
+def test_what_is_up_sampled_may_be_concatenated_twice(
+    up: str, target: str, does: type[nn.Module], lived: Lived
+) -> None:
+    def doubled(m: nn.Module, x: Tensor) -> Tensor:
+        raised = m.up(m.down(x))  # type: ignore[operator]
+        y: Tensor = m.conv(torch.cat([raised, x, raised], 1))  # type: ignore[operator]
+        return y
+
+    ups: dict[str, nn.Module] = {
+        "transpose": nn.ConvTranspose2d(3, 3, 2, 2),
+        "bilinear": nn.Upsample(scale_factor=2, mode="bilinear"),
+    }
+    conv, down = nn.Conv2d(9, 2, 3, padding=1), nn.MaxPool2d(2)
+    module = lived(does(doubled, up=ups[up], conv=conv, down=down)).double()
+    x = drawn(1, 3, 8, 12)
+    fused = fuse(module, x, target=target)
+    torch.testing.assert_close(fused(x), module(x), rtol=1e-10, atol=1e-10)
+    (row,) = (row for row in fused.report.rows if row.name == "conv")
+    assert row.left.count("what it up-samples is read elsewhere too") <= 1
+
+
 def test_multiplies_less(lived: Lived) -> None:
     """By the formulas: 2.25 taps of 9 for what is doubled, at two channels of two."""
     from torch.utils.flop_counter import FlopCounterMode

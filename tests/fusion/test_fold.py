@@ -170,7 +170,7 @@ FOLDED = "norm folded"
 GUARDS: dict[str, tuple[Callable[..., Any], list[list[str]], list[list[str]], int]] = {
     "read elsewhere too": (read_twice, [[]], [[ELSEWHERE]], 1),
     "a residual": (added, [[]], [[ELSEWHERE]], 1),
-    "two norms": (two_norms, [[]], [[ELSEWHERE, ELSEWHERE]], 2),
+    "two norms": (two_norms, [[]], [[ELSEWHERE]], 2),
     "a shared convolution": (shared_conv, [[FOLDED], [FOLDED]], [[], []], 0),
     "the same pair twice": (same_pair, [[FOLDED], [FOLDED]], [[], []], 0),
     "something between": (between, [[]], [[]], 1),

@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_flatten
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import build
 from nestgen.errors import ModuleError
+from nestgen.fusion import fuse as fusing
 from nestgen.fusion.fuse import fuse
 from nestgen.fusion.fused import Fused
 from nestgen.surgery.cut import prune
@@ -247,6 +248,7 @@ STRUCTURES: dict[str, Callable[[Any, Tensor], Any]] = {
 def test_outputs_come_as_they_came(
     name: str, dtype: torch.dtype, does: Does, lived: Lived
 ) -> None:
+    torch.manual_seed(0)
     layers = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3))
     act = nn.ReLU(inplace=name == "written over")
     module = lived(does(STRUCTURES[name], conv=layers, act=act)).to(dtype)
@@ -425,3 +427,89 @@ def test_onnx(small: tuple[nn.Module, Fused, Tensor], tmp_path: Path) -> None:
     found = session.run(None, {session.get_inputs()[0].name: x.numpy()})
     for y, key in zip(found, wanted, strict=True):
         torch.testing.assert_close(torch.from_numpy(y), wanted[key])
+
+
+def test_a_folded_weight_that_overflows_is_left_alone() -> None:
+    layers = nn.Sequential(nn.Conv2d(2, 3, 3, bias=False), nn.BatchNorm2d(3, eps=1e-12))
+    tensors = layers.state_dict()
+    tensors["0.weight"].fill_(1000)
+    tensors["1.running_var"].fill_(1e-4)
+    module, x = layers.half().eval(), noise(1, 2, 8, 8).mul(0.01).half()
+    fused = fuse(module, x)
+    assert [row.left[0] for row in fused.report.rows] == [
+        "its folded weight overflows float16"
+    ]
+    with torch.no_grad():
+        assert torch.equal(fused(x), module(x))
+        assert fused(x).isfinite().all()
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_what_is_not_finite_once_it_is_fused_is_refused(
+    value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ruin(work: Any) -> None:
+        next(iter(work.traced.parameters())).data.view(-1)[0] = value
+
+    monkeypatch.setattr("nestgen.fusion.fuse.PASSES", (ruin,))
+    with pytest.raises(ModuleError, match="output 0 is not finite once it is fused"):
+        fuse(nn.Conv2d(2, 3, 3).eval(), noise(1, 2, 8, 8))
+
+
+def test_weights_stay_contiguous_where_what_follows_views_them(
+    does: Does, lived: Lived, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def classifies(m: Any, x: Tensor) -> Any:
+        y: Any = m.conv(x)
+        return m.last(y.view(y.shape[0], -1))
+
+    layers = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU())
+    module = lived(does(classifies, conv=layers, last=nn.Linear(108, 2)))
+    fused = fuse(module, noise(2, 2, 8, 8))
+    check_same(module, fused, noise(3, 2, 8, 8, seed=1), within=1e-5)
+    (row,) = fused.report.rows
+    assert row.done == ["norm folded"]
+    assert capsys.readouterr().err == ""
+    assert row.left[-1].startswith("weights stay contiguous: else Does does not run")
+
+
+@pytest.mark.parametrize(
+    ("passes", "reason"),
+    [
+        (("compose",), "hot paths stay as written: else output"),
+        (("fold", "compose"), "norms and hot paths stay as written: else"),
+    ],
+)
+def test_what_is_not_proven_is_left_as_it_is_written(
+    passes: tuple[str, ...], reason: str, lived: Lived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each pass that is made to be wrong here, where it has anything to do."""
+    own = fusing.PASSES
+
+    def ruin(work: Any) -> None:
+        done = [step for row in work.report for step in row.done]
+        folded = any(step == "norm folded" for step in done)
+        composed = any("composed" in step for step in done)
+        if (folded and "fold" in passes) or (composed and "compose" in passes):
+            for tensor in work.traced.parameters():
+                tensor.data.fill_(torch.nan)
+
+    monkeypatch.setattr(fusing, "PASSES", (*own, ruin))
+    module = lived(build(NestSpec(**{**SMALL, "depth": 1})))
+    fused = fuse(module, noise(1, 2, 8, 8))
+    check_same(module, fused, noise(1, 2, 12, 8, seed=1), within=1e-5)
+    assert all(row.left[-1].startswith(reason) for row in fused.report.rows)
+    assert not any("composed" in step for row in fused.report.rows for step in row.done)
+    assert (folds(fused) > 0) == ("fold" not in passes)
+    monkeypatch.setattr(fusing, "RETREATS", {"": ()})
+    with pytest.raises(ModuleError, match="is not finite once it is fused"):
+        fuse(module, noise(1, 2, 8, 8))
+
+
+def test_every_row_says_something() -> None:
+    layers = [nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 2, 1)]
+    layers += [nn.Conv2d(2, 2, 3, padding=2, dilation=2)]
+    fused = fuse(nn.Sequential(*layers).eval(), noise(1, 2, 8, 8))
+    *plain, dilated = fused.report.rows
+    assert [row.left for row in plain] == [["nothing to fold or compose"]] * 2
+    assert "dilation 2, 1 groups is no conv3x3" in dilated.left[0]

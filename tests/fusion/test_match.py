@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from itertools import permutations
 from typing import Any
@@ -15,6 +16,7 @@ from nestgen.fusion.drop import drop
 from nestgen.fusion.fold import fold
 from nestgen.fusion.match import HotPath, match
 from nestgen.fusion.work import Work
+from nestgen.fusion.writes import writes
 
 Lived = Callable[[nn.Module], nn.Module]
 MakeWork = Callable[..., Work]
@@ -393,3 +395,23 @@ def test_what_is_not_whole_channels(does: Does, work_of: MakeWork) -> None:
     work = work_of(module, torch.randn(3, 8, 12))
     assert list(match(work)) == []
     assert work.report == ()
+
+
+def test_every_way_to_write_over_a_tensor_is_known() -> None:
+    """Each is done to a tensor of its own, and changes that or does not."""
+    calls: list[tuple[Any, tuple[Any, ...]]] = [
+        *((operator.iadd, (1,)), (operator.isub, (1,)), (operator.imul, (2,))),
+        *((operator.iand, (0,)), (operator.ior, (1,)), (operator.ixor, (1,))),
+        *((operator.ilshift, (1,)), (operator.irshift, (1,)), (operator.imod, (1,))),
+        *((operator.ipow, (2,)), (operator.ifloordiv, (3,))),
+        *((operator.setitem, (0, 9)), (operator.add, (1,)), (operator.or_, (1,))),
+        *((torch.add, (1,)), (torch.neg_, ()), (torch.neg, ())),
+        *((torch.ops.aten.add_.Tensor, (torch.ones(1).int(),)),),
+    ]
+    for function, arguments in calls:
+        graph = fx.Graph()
+        node = graph.call_function(function, (graph.placeholder("x"), *arguments))
+        x = torch.tensor([2, 4, 6], dtype=torch.int32)
+        function(x, *arguments)
+        changed = x.tolist() != [2, 4, 6]
+        assert writes(fx.GraphModule({}, graph), node) == changed, function

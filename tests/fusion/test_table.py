@@ -92,6 +92,29 @@ def test_a_newer_entry_takes_the_place_of_the_older() -> None:
         (text(plain(more=1)), "more: Unexpected keyword argument"),
         (text(plain(signature={**plain()["signature"], "low": -1})), "signature, low"),
         (text(plain(device="x" * 201)), "device: String should have at most 200"),
+        (
+            text(plain(form="composed")),
+            "form: composed by phase is not allowed with up",
+        ),
+        (
+            text(plain(signature={**plain()["signature"], "up": "none"})),
+            "form: phases by phase is not allowed with up none, raised",
+        ),
+        (text(plain(form="nearest")), "nearest by phase is not allowed with up transp"),
+        (
+            text(plain(form="phases", impl="torch")),
+            "form: phases by torch is not allowed with up transpose, writ",
+        ),
+        (
+            text(
+                plain(
+                    form="raised",
+                    signature={**plain()["signature"], "up": "none"},
+                )
+            ),
+            "torch_form: composed is not allowed with up none, written",
+        ),
+        (text(plain(form="split", impl="torch")), "configuration: torch has none"),
         (b'{"choices": [' + b"[" * 10_000, "recursion limit"),
     ],
 )

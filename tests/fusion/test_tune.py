@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import nestgen
-from nestgen.errors import SettingsError
+from nestgen.errors import ModuleError, SettingsError
 from nestgen.fusion import tune
 from nestgen.fusion.choice import Choice
 from nestgen.fusion.fuse import fuse
@@ -208,6 +208,15 @@ def test_choices_are_for_the_typical_size(network: nn.Module, cache: Path) -> No
     assert len(left(fuse(network, X, target="kernels"), "not measured")) == 6
 
 
+def test_a_typical_input_has_to_run_where_it_says_anything(
+    network: nn.Module,
+) -> None:
+    other = torch.zeros(1, 5, 8, 8)
+    with pytest.raises(ModuleError, match=r"does not run on an input \[1, 5, 8, 8\]"):
+        fuse(network, X, target="kernels", typical=other)
+    assert fuse(network, X, typical=other).report.rows
+
+
 def test_all_take_turns_and_the_first_rounds_do_not_count() -> None:
     order: list[str] = []
 
@@ -234,6 +243,19 @@ def test_a_kernel_that_is_faster_within_the_scatter_does_not_win() -> None:
         split,
         split,
     )
+
+
+def test_what_is_surely_faster_wins_beside_what_is_not_sure() -> None:
+    one, other = Choice("raised", "rows"), Choice("raised", "gather")
+    taken = {Choice(): [4.0, 5.0, 6.0], one: [2.0, 2.0, 9.0], other: [3.0] * 3}
+    assert winner(taken) == (other, Choice())
+
+
+def test_torch_as_written_stays_within_the_noise() -> None:
+    split, composed = Choice("split"), Choice("composed")
+    taken = {Choice(): [4.0, 5.0, 6.0], split: [3.0, 4.0, 9.0]}
+    assert winner(taken) == (Choice(), Choice())
+    assert winner({**taken, composed: [4.0] * 3}) == (composed, composed)
 
 
 def test_settings_that_do_not_go_together(network: nn.Module, cache: Path) -> None:
