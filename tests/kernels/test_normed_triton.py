@@ -109,9 +109,14 @@ def kinds(
 
 
 @pytest.mark.parametrize(
-    ("dtype", "size"), [(torch.float32, (5, 3)), (torch.float16, (3, 5))]
+    ("resampling", "dtype", "size"),
+    [
+        ("same", torch.float16, (3, 5)),
+        ("pool", torch.float32, (5, 3)),
+        ("pool", torch.float16, (3, 5)),
+        ("nearest", torch.float32, (5, 3)),
+    ],
 )
-@pytest.mark.parametrize("resampling", ["same", "pool", "nearest"])
 def test_parts_of_any_width_and_images_of_any_size(
     resampling: Resampling, dtype: torch.dtype, size: Size
 ) -> None:
