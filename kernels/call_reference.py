@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from nestgen.kernels.activation import activation
-from nestgen.kernels.call import Call
+from nestgen.kernels.call import Call, Output
 
 
 def run_reference(call: Call) -> list[Tensor]:
@@ -18,11 +20,22 @@ def run_reference(call: Call) -> list[Tensor]:
     [[[[4.0, 4.0], [4.0, 4.0]]]]
     """
     y = activation(_before_act(call), call.slope)
+    return made_of(y, call.outputs, call.head_weight, call.head_bias)
+
+
+def made_of(
+    y: Tensor, outputs: Sequence[Output], weight: Tensor | None, bias: Tensor | None
+) -> list[Tensor]:
+    """The `outputs` of features `y` [N, Co, H, W], logits by a head's weight and bias.
+
+    >>> [pooled] = made_of(torch.zeros(1, 1, 4, 4), ["pooled"], None, None)
+    >>> pooled.shape
+    torch.Size([1, 1, 2, 2])
+    """
     made = {"features": lambda: y, "pooled": lambda: F.max_pool2d(y, 2)}
-    if call.head_weight is not None:
-        weight, bias = call.head_weight, call.head_bias
+    if weight is not None:
         made["logits"] = lambda: F.conv2d(y, weight, bias)
-    return [made[name]() for name in call.outputs]
+    return [made[name]() for name in outputs]
 
 
 def _before_act(call: Call) -> Tensor:

@@ -18,6 +18,7 @@ from nestgen.fusion.match import HotPath
 from nestgen.fusion.work import Work
 from nestgen.kernels.activation import activation
 from nestgen.kernels.call import Call, Output
+from nestgen.kernels.call_reference import made_of
 from nestgen.kernels.fused_conv import IMPLEMENTATIONS, fused_conv
 from nestgen.kernels.layout import channels_last
 from nestgen.kernels.upcat_conv_reference import up2x
@@ -161,8 +162,4 @@ class Task:
 
     def _made_of(self, before: Tensor) -> list[Tensor]:
         y = activation(before, self.path.slope)
-        made = {"features": lambda: y, "pooled": lambda: F.max_pool2d(y, 2)}
-        weight, bias = self.head
-        if weight is not None:
-            made["logits"] = lambda: F.conv2d(y, weight, bias)
-        return [made[name]() for name in self.outputs]
+        return made_of(y, self.outputs, *self.head)
