@@ -17,7 +17,7 @@ from nestgen.kernels.availability import why_no_triton
 from nestgen.kernels.call import Call, Output, Up
 from nestgen.kernels.call_check import check_call
 from nestgen.kernels.call_reference import run_reference
-from nestgen.kernels.configurations import Configuration, configuration_of
+from nestgen.kernels.configurations import KERNELS, Configuration, configuration_of
 from nestgen.kernels.images import new_outputs
 from nestgen.kernels.layout import channels_last
 
@@ -59,11 +59,16 @@ def _run_reference(call: Call, configuration: Configuration | None) -> list[Tens
 
 
 def _of_triton(name: str) -> Implementation:
-    """The kernel of a file here with `run` and `why_not`, loaded when first needed."""
+    """The kernel of a file here with `launch` and `why_not`, loaded when first needed.
+
+    Where no configuration is given, it is the first that is shipped.
+    """
 
     def run(call: Call, configuration: Configuration | None) -> list[Tensor]:
-        made: list[Tensor] = _file(name).run(call, configuration)
-        return made
+        outputs = new_outputs(call)
+        one = configuration or KERNELS[name](call)[0]
+        _file(name).launch(call, outputs, one).run()
+        return list(outputs.values())
 
     def why_not(call: Call) -> str | None:
         reason: str | None = why_no_triton(call.images) or _file(name).why_not(call)

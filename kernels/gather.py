@@ -19,9 +19,8 @@ import triton.language as tl
 from torch import Tensor
 
 from nestgen.kernels.call import Call, Output
-from nestgen.kernels.configurations import Configuration, gather_configurations
-from nestgen.kernels.images import new_outputs
-from nestgen.kernels.launch import Launch, call_arguments
+from nestgen.kernels.configurations import Configuration
+from nestgen.kernels.launch import Launch, call_arguments, why_no_head
 from nestgen.kernels.tiles import (
     activated,
     biased,
@@ -40,17 +39,7 @@ WIDEST_HEAD = 256
 
 def why_not(call: Call) -> str | None:
     """Why the kernel cannot run `call`, or None where it can."""
-    channels = call.weight.shape[0]
-    if "logits" in call.outputs and channels > WIDEST_HEAD:
-        return f"logits of {channels} channels, {WIDEST_HEAD} at most"
-    return None
-
-
-def run(call: Call, configuration: Configuration | None = None) -> list[Tensor]:
-    """What `call` asks for; by the first shipped configuration where none is given."""
-    outputs = new_outputs(call)
-    launch(call, outputs, configuration or gather_configurations(call)[0]).run()
-    return list(outputs.values())
+    return why_no_head(call, WIDEST_HEAD)
 
 
 def launch(

@@ -52,6 +52,14 @@ class Launch:
         }
 
 
+def why_no_head(call: Call, widest: int) -> str | None:
+    """Why no head can read the result, of which a program holds `widest` channels."""
+    channels = call.weight.shape[0]
+    if "logits" in call.outputs and channels > widest:
+        return f"logits of {channels} channels, {widest} at most"
+    return None
+
+
 def call_arguments(
     call: Call, outputs: Mapping[Output, Tensor], configuration: Configuration
 ) -> dict[str, Any]:

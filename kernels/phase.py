@@ -15,9 +15,8 @@ from torch import Tensor
 
 from nestgen.kernels.blocks import channel_block, count_blocks, replaced
 from nestgen.kernels.call import Call, Output
-from nestgen.kernels.configurations import Configuration, phase_configurations
-from nestgen.kernels.images import new_outputs
-from nestgen.kernels.launch import Launch, call_arguments, require_even
+from nestgen.kernels.configurations import Configuration
+from nestgen.kernels.launch import Launch, call_arguments, require_even, why_no_head
 from nestgen.kernels.tiles import (
     activated,
     biased,
@@ -38,17 +37,7 @@ def why_not(call: Call) -> str | None:
     """Why the kernel cannot run `call`, or None where it can."""
     if call.up != "phases":
         return f"up={call.up!r}, only 'phases'"
-    channels = call.weight.shape[0]
-    if "logits" in call.outputs and channels > WIDEST_HEAD:
-        return f"logits of {channels} channels, {WIDEST_HEAD} at most"
-    return None
-
-
-def run(call: Call, configuration: Configuration | None = None) -> list[Tensor]:
-    """What `call` asks for; by the first shipped configuration where none is given."""
-    outputs = new_outputs(call)
-    launch(call, outputs, configuration or phase_configurations(call)[0]).run()
-    return list(outputs.values())
+    return why_no_head(call, WIDEST_HEAD)
 
 
 def launch(
