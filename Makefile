@@ -10,7 +10,7 @@ demo: $(VENV)/demo.done
 	$(BIN)/nestgen demo --force -o demo
 
 test: $(VENV)/test.done
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 check: $(VENV)/test.done
 	$(BIN)/ruff format --check .
