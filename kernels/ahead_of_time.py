@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,11 +17,13 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -307,8 +310,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reason = why_no_compiler()
     if reason is not None:
         parser.error(reason)
+    if asked.workers < 1:
+        parser.error(f"--workers: {asked.workers} is not allowed, 1 or more")
     jobs = shipped_jobs(asked.kernel, asked.target, asked.format, asked.channels)
-    rows = [_report(job) for job in jobs]
+    rows = []
+    for row in _reports(jobs, asked.workers):
+        print(_line(row), flush=True)
+        rows.append(row)
     if asked.json:
         asked.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     bad = [row for row in rows if row["faults"]]
@@ -345,9 +353,21 @@ def _parser() -> argparse.ArgumentParser:
             type=type(choices[0]),
         )
     parser.add_argument(
+        "--workers", type=int, default=os.cpu_count(), help="that compile at once"
+    )
+    parser.add_argument(
         "--json", type=Path, help="a file to be written, with all of it"
     )
     return parser
+
+
+def _reports(jobs: Iterable[Job], workers: int) -> Iterator[dict[str, Any]]:
+    if workers == 1:
+        yield from map(_report, jobs)
+        return
+    # not one of them may share what torch or Triton holds
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        yield from pool.map(_report, jobs)
 
 
 def _report(job: Job) -> dict[str, Any]:
@@ -358,7 +378,6 @@ def _report(job: Job) -> dict[str, Any]:
         row |= {"faults": [f"{type(error).__name__}: {error}".splitlines()[0]]}
     else:
         row |= {**asdict(made), "faults": made.faults(job)}
-    print(_line(row), flush=True)
     return row
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal, overload
 
 import torch
@@ -59,6 +60,9 @@ RETREATS: dict[str, tuple[Pass, ...]] = {
 }
 """Passes that are left out where the proof fails, one retreat after another."""
 
+CORNER = {4: 64, 5: 32}
+"""The sides of the part on which an example is followed and proven, by its axes."""
+
 Find = Callable[[Key], Choice | None]
 
 
@@ -97,8 +101,9 @@ def fuse(
     """A network that computes the same with less: norms folded, the hot path in one.
 
     `module` is in eval mode and stays as it is; `example` is an input, or a tuple of
-    them, [N, C, H, W] or whatever it takes, and need not be large: the result takes
-    other sizes as `module` does. Its `report` tells what was done to each convolution.
+    them, [N, C, H, W] or whatever it takes; the result takes other sizes as `module`
+    does, and where that takes a corner of the example, it is proven there. Its `report`
+    tells what was done to each convolution.
 
     `target` is what will run it: "eager", "compile", "onnxruntime" or "openvino", each
     of which has its own fastest form of the hot path on a CPU; the name of a kernel,
@@ -134,13 +139,15 @@ def fuse(
     with torch.no_grad():
         with _repeatable(), told("the module does not run on the example"):
             given = run(twin(module), inputs)
-        names = tuple(output_tensors(given))
-        if not names:
+        if not output_tensors(given):
             raise ModuleError(f"module: {type(module).__name__} gives no tensor")
-        rejected: dict[str, str] = {}
         with _repeatable():
-            asked = whole(module, names, inputs)
-            followed = _followed(asked, rejected)
+            try:
+                asked, followed, rejected = _followed(
+                    module, inputs, given, corner=True
+                )
+            except ModuleError:
+                asked, followed, rejected = _followed(module, inputs, given)
         fused, proven, rows = _retreated(
             asked,
             followed,
@@ -228,16 +235,38 @@ def _require_eval(module: nn.Module) -> None:
             raise ModuleError(f"module: {where} is in training mode, call eval() first")
 
 
-def _followed(asked: Whole, rejected: dict[str, str]) -> Followed:
-    """What the first way found whose trace gives the bits of the whole."""
+def _followed(
+    module: nn.Module, example: Inputs, given: Any, corner: bool = False
+) -> tuple[Whole, Followed, dict[str, str]]:
+    """What the first way found whose trace gives the bits of the module.
+
+    On a `corner` of the example and what is tried beside it, and on the example. With
+    it the module as it was followed, and why no way before would do.
+    """
+    tensors = output_tensors(given)
+    asked = whole(module, tuple(tensors), _corner(example) if corner else example)
+    at_last = replace(asked, tried=(example,), expected=(tuple(tensors.values()),))
+    rejected: dict[str, str] = {}
     for way, follow in WAYS.items():
         try:
             followed = follow(asked.kept, asked.example)
             by_name = dict(zip(asked.kept.names, asked.expected[0], strict=True))
-            asked.compare(Fused(followed.module, by_name, followed.conditions))
+            fused = Fused(followed.module, by_name, followed.conditions)
+            asked.compare(fused)
+            at_last.compare(fused)
         except Exception as error:  # what follows someone else's code may raise all
             rejected[way] = in_a_line(error)
         else:
-            return followed
+            return asked, followed, rejected
     why = "; ".join(f"{way}: {reason}" for way, reason in rejected.items())
     raise ModuleError(f"{asked.kind} cannot be fused: {why}")
+
+
+def _corner(example: Inputs) -> Inputs:
+    """Of one image or volume so much that float64 does not take minutes on a CPU."""
+    (x, *others) = example
+    side = CORNER.get(x.ndim)
+    if others or side is None:
+        return example
+    sides: Any = (..., *[slice(side)] * (x.ndim - 2))
+    return (x[sides].clone(),)

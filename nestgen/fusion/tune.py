@@ -92,6 +92,8 @@ def tune(work: Work) -> None:
         if tuning.stopped():
             return
         entry = entry_of(work, pending[key], key, tuning)
+        if entry is None:
+            continue
         tuning.table.add(entry)
         write_table(tuning.file, tuning.table)
     tuning.progress(len(pending), len(pending))
@@ -121,8 +123,11 @@ def versions() -> tuple[str, str]:
         return torch.__version__, ""
 
 
-def entry_of(work: Work, path: HotPath, key: Key, tuning: Tuning) -> Entry:
-    """The best of all candidates that compute a hot path right."""
+def entry_of(work: Work, path: HotPath, key: Key, tuning: Tuning) -> Entry | None:
+    """The best of all candidates that compute a hot path right.
+
+    None where torch itself does not, as where its weights are not finite.
+    """
     with torch.inference_mode():
         task = Task.of(work, path)
         right: dict[Choice, Compute] = {}
@@ -133,6 +138,8 @@ def entry_of(work: Work, path: HotPath, key: Key, tuning: Tuning) -> Entry:
                 right[choice] = task.by(choice)
             else:
                 work.rows[path.node].leave(f"{described(choice)}: {fault}")
+        if Choice() not in right:
+            return None
         clock = tuning.clock or stopwatch(path.convolution.weight.device)
         seconds = in_turn(right, clock, tuning.rounds)
     best, of_torch = winner(seconds)

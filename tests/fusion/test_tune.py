@@ -185,6 +185,15 @@ def test_what_is_wrong_is_left_out_however_fast(
     assert done(fused, "kernel") == []
 
 
+def test_nothing_is_measured_where_torch_gives_what_is_not_finite(cache: Path) -> None:
+    model = Node().eval()
+    nn.init.constant_(model.conv.weight, float("nan"))
+    fused = fuse(model, X, target="kernels", tune=tuning(kernels_win))
+    assert read_table(cache).entries == {}
+    assert done(fused, "kernel") == []
+    assert left(fused, "written by torch: features errs nan times") == ["conv"]
+
+
 def test_all_torch_forms_and_kernels_are_candidates(network: nn.Module) -> None:
     seen: list[Any] = []
     options: dict[str, Any] = {"kernels": ("gather", "phase", "rows")}

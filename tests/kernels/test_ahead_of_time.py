@@ -57,23 +57,33 @@ for kernel, up in [("phase", "phases"), ("rows", "nearest"), ("gather", "phases"
 """Run apart too: what is in a loop that never runs is compiled nevertheless."""
 
 
-def run_apart(code: str) -> list[str]:
-    """The lines that `code` prints where Triton compiles."""
+def run_apart(*code: str) -> list[str]:
+    """The lines that a program prints where Triton compiles."""
     apart = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     apart["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(
-        [sys.executable, "-c", code], env=apart, capture_output=True, text=True
+        [sys.executable, *code], env=apart, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
 def test_kernels_compile_without_skips() -> None:
-    assert run_apart(NO_SKIPS) == ["phase", "rows", "gather"]
+    assert run_apart("-c", NO_SKIPS) == ["phase", "rows", "gather"]
+
+
+def test_the_command_compiles_several_at_once() -> None:
+    few = ["--kernel", "phase", "--target", "sm_80", "--format", "bf16", "fp16"]
+    command = ["-m", "nestgen.kernels.ahead_of_time", *few, "--channels", "16"]
+    *lines, end = run_apart(*command, "--workers", "2")
+    assert end == f"{len(lines)} compiled, 0 with faults"
+    formats = [line.split()[2] for line in lines]
+    assert formats == sorted(formats)
+    assert set(formats) == {"bf16", "fp16"}
 
 
 def test_a_few_compile_without_spilling() -> None:
-    made = [json.loads(line) for line in run_apart(FEW)]
+    made = [json.loads(line) for line in run_apart("-c", FEW)]
     assert len(made) == 7
     names = ["v_mfma", "HMMA.16816", "HGMMA.64x32", "HGMMA.64x16"]
     names += ["HGMMA.64x32", "v_mfma", "HMMA.16816"]
@@ -116,7 +126,7 @@ def test_the_command_tells_faults(
     pretend(monkeypatch, compile_job)
     file = tmp_path / "made.json"
     few = ["--kernel", "gather", "--target", "sm_80", "--channels", "16"]
-    code = ahead_of_time.main([*few, "--json", str(file)])
+    code = ahead_of_time.main([*few, "--workers", "1", "--json", str(file)])
     rows = json.loads(file.read_text(encoding="utf-8"))
     bad = [row for row in rows if row["faults"]]
     assert len(rows) > len(bad)
@@ -134,8 +144,18 @@ def test_what_a_compiler_raises_is_a_fault(
         raise RuntimeError("no such register\nand more")
 
     pretend(monkeypatch, compile_job)
-    assert ahead_of_time.main(["--kernel", "phase", "--channels", "16"]) == 1
+    few = ["--kernel", "phase", "--channels", "16", "--workers", "1"]
+    assert ahead_of_time.main(few) == 1
     assert "RuntimeError: no such register\n" in capsys.readouterr().out
+
+
+def test_somebody_has_to_compile(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretend(monkeypatch, None)
+    with pytest.raises(SystemExit, match="2"):
+        ahead_of_time.main(["--kernel", "phase", "--workers", "0"])
+    assert "--workers: 0 is not allowed, 1 or more" in capsys.readouterr().err
 
 
 def test_nothing_is_compiled_by_an_interpreter(
