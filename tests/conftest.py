@@ -95,17 +95,3 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_balls(root / "train", 4)
     write_balls(root / "val", 3, seed=1)
     return root
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="what is long, too")
-
-
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> None:
-    if not config.getoption("--full", default=False):
-        skip = pytest.mark.skip(reason="is long; --full runs it")
-        for item in items:
-            if item.get_closest_marker("full"):
-                item.add_marker(skip)

@@ -61,7 +61,6 @@ def test_a_network_runs_by_a_kernel(kernel: str, lived: Lived) -> None:
 
 @needs_triton
 @pytest.mark.parametrize("up", ["nearest", "bilinear"])
-@pytest.mark.full
 def test_the_maxima_and_the_head_come_out_of_one_launch(up: str, lived: Lived) -> None:
     x = torch.randn(1, 8, 4, 4)
     fused = fuse(lived(Hot(up)), x, target="gather")

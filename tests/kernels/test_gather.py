@@ -34,7 +34,6 @@ SMALL = Configuration(4, 4, 16, 16)
     ],
     ids=lambda case: case.up,
 )
-@pytest.mark.full
 def test_inputs_of_any_width_and_images_of_any_size(
     case: Case, dtype: torch.dtype
 ) -> None:

@@ -117,7 +117,6 @@ def kinds(
         ("nearest", torch.float32, (5, 3)),
     ],
 )
-@pytest.mark.full
 def test_parts_of_any_width_and_images_of_any_size(
     resampling: Resampling, dtype: torch.dtype, size: Size
 ) -> None:

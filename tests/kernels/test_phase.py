@@ -21,7 +21,6 @@ SMALL = Configuration(8, 8, 16, 16)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-@pytest.mark.full
 def test_inputs_of_any_width_and_images_of_any_size(dtype: torch.dtype) -> None:
     case = Case("phases", (10, 6), skips=(3, 17), low=18, channels=18)
     call = case.call(dtype)

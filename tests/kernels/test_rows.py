@@ -31,7 +31,6 @@ FOUR = Configuration(4, 4, 16, 16)
     ],
     ids=lambda case: case.up,
 )
-@pytest.mark.full
 def test_inputs_of_any_width_and_images_of_any_size(
     case: Case, configuration: Configuration, dtype: torch.dtype
 ) -> None:
@@ -45,7 +44,6 @@ def test_inputs_of_any_width_and_images_of_any_size(
     [("pooled",), ("logits", "features"), ("features", "pooled", "logits")],
     ids="-".join,
 )
-@pytest.mark.full
 def test_what_is_made_of_the_features(up: str, outputs: tuple[Output, ...]) -> None:
     call = Case(up, (7, 6), outputs=outputs, slope=0.5).call()  # type: ignore[arg-type]
     for configuration in (TWO, FOUR):
