@@ -78,6 +78,7 @@ def _measured(session: Session, case: Case, prepare: Prepare) -> dict[str, Any]:
     run = prepare(session, copy.deepcopy(network))
     shape = (case.batch, 3, case.side, case.side)
     x = torch.randn(shape).to(session.device).to(**layout)
+    own = [*run.parameters(), *run.buffers()]
     clock = stopwatch(session.device, flushes=0)
     extent = session.extent
     taken = [
@@ -86,7 +87,7 @@ def _measured(session: Session, case: Case, prepare: Prepare) -> dict[str, Any]:
     ]
     return {
         **milliseconds(spread_of(taken[extent.warm_up :])),
-        "saved_MiB": saved_bytes(run, lambda: _forward(session, run, x)) / 2**20,
+        "saved_MiB": saved_bytes(own, lambda: _forward(session, run, x)) / 2**20,
         "peak_MiB": _peak(session, run, x),
     }
 

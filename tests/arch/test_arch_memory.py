@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
 
+from benchmarks.saved import saved_bytes
 from nestgen.arch import operations
 from nestgen.arch.blocks import BLOCKS
 from nestgen.arch.choices import Activation, BlockKind, Norm
@@ -27,30 +27,12 @@ from nestgen.training.timing import peak_bytes
 Specs = st.SearchStrategy[NestSpec]
 
 
-def saved_bytes(model: nn.Module, x: Tensor) -> int:
-    """What autograd keeps of a forward pass, but for the network's own tensors."""
-    kept: dict[int, Tensor] = {}
-    own = {
-        tensor.untyped_storage().data_ptr() for tensor in model.state_dict().values()
-    }
-
-    def keep(tensor: Tensor) -> Tensor:
-        kept.setdefault(tensor.untyped_storage().data_ptr(), tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        outputs = model.train()(x)
-    # as long as its outputs live, nothing that the pass made is freed
-    assert outputs is not None
-    storages = [kept[at].untyped_storage() for at in kept if at not in own]
-    return sum(storage.nbytes() for storage in storages)
-
-
 def agree(spec: NestSpec, times: int = 2) -> None:
     size = tuple(times * by for by in NestGraph(spec).multiples)
     model, x = build(spec), torch.rand(2, spec.in_channels, *size)
     told = memory(NestGraph(spec), size, batch_size=2)
-    assert told.activations == saved_bytes(model, x), repr(spec)
+    kept = saved_bytes(model.state_dict().values(), lambda: model.train()(x))
+    assert told.activations == kept, repr(spec)
     assert told.inference == peak_bytes(model.eval(), x), repr(spec)
 
 

@@ -31,9 +31,12 @@ def test_it_times_steps_and_counts_bytes(toy: list[str]) -> None:
     assert told["machine"]["versions"]["torch"] == torch.__version__
     assert [row["up"] for row in told["networks"]] == ["transpose", "nearest"]
     for row in told["networks"]:
-        assert row["milliseconds"].keys() == row["saved_bytes"].keys()
+        assert row["milliseconds"].keys() == row["saved"]["bytes"].keys()
         assert row["times_as_long"]["median"] > 0
-        assert 0 < row["share_of_bytes"] < 0.5
+        assert 0 < row["saved"]["share"] < 0.5
+        assert row["saved_large"]["shape"] == [8, 3, 512, 512]
+        assert row["saved_large"]["dtype"] == "torch.bfloat16"
+        assert 0 < row["saved_large"]["share"] < 0.5
         # a step without its backward pass would leave no gradients
         assert 0 < row["gradient_errors"]["fused"] < 1e-4
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.saved import saved_bytes_at
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import build
 from nestgen.errors import ModuleError
@@ -63,30 +64,19 @@ def test_outputs_gradients_and_statistics_are_the_networks(name: str) -> None:
             torch.testing.assert_close(ours[key], value, rtol=1e-7, atol=1e-9, msg=key)
 
 
-def saved_bytes(module: nn.Module, x: Tensor) -> int:
-    """Of what autograd keeps, each storage once, without the parameters."""
-    storages = {p.untyped_storage().data_ptr(): 0 for p in module.parameters()}
-    alive = []
-
-    def keep(tensor: Tensor) -> Tensor:
-        alive.append(tensor.untyped_storage())
-        storages.setdefault(alive[-1].data_ptr(), alive[-1].nbytes())
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        outputs = module(x)
-    assert outputs
-    return sum(storages.values())
-
-
 @pytest.mark.parametrize("up", ["transpose", "nearest", "bilinear"])
 def test_keeps_a_third_of_the_bytes_at_most(up: str) -> None:
     """Of L1 to L4 under deep supervision."""
     whole = network(depth=4, widths=[8, 16, 32, 64, 128], up=up)
     fused = fuse_training(whole, torch.randn(2, 3, 32, 32))
-    x = torch.randn(2, 3, 64, 64)
-    assert len(whole(x)) == 4
-    assert 3 * saved_bytes(fused, x) <= saved_bytes(whole, x)
+    assert len(whole(torch.randn(2, 3, 64, 64))) == 4
+    for shape, dtype in [
+        ((2, 3, 64, 64), torch.float32),
+        ((8, 3, 512, 512), torch.float32),
+        ((8, 3, 512, 512), torch.bfloat16),
+    ]:
+        kept = [saved_bytes_at(one, shape, dtype) for one in (fused, whole)]
+        assert 3 * kept[0] <= kept[1]
 
 
 def test_keeps_each_output_of_a_convolution_once_and_no_more() -> None:
@@ -96,7 +86,7 @@ def test_keeps_each_output_of_a_convolution_once_and_no_more() -> None:
     pixels = [2 * 64 * 64 // 4**row for row in range(3)]
     channels = [3 + 3 * 2 * 4, 2 * 2 * 8, 2 * 16]
     images = 4 * sum(p * c for p, c in zip(pixels, channels, strict=True))
-    vectors = saved_bytes(fused, torch.randn(2, 3, 64, 64)) - images
+    vectors = saved_bytes_at(fused, (2, 3, 64, 64)) - images
     assert 0 < vectors < images / 50
 
 
