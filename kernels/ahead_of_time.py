@@ -55,7 +55,7 @@ TARGETS = {
     "sm_80": Target("cuda", 80, 32, Gpu(80, 163 * 1024)),
     "sm_90": Target("cuda", 90, 32, Gpu(90, 227 * 1024)),
     "sm_100": Target("cuda", 100, 32, Gpu(100, 227 * 1024)),
-    "gfx942": Target("hip", "gfx942", 64, Gpu(80, 64 * 1024)),
+    "gfx942": Target("hip", "gfx942", 64, Gpu(0, 64 * 1024)),
 }
 """Shared memory is that of the CUDA C++ Programming Guide, and of AMD's CDNA 3."""
 

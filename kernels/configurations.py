@@ -24,7 +24,8 @@ class Configuration:
         warps: of 32 threads (64 on AMD), that share a program.
         stages: how many blocks are on their way from memory at once; 1 is no pipeline.
         cache: of the loads of images; ".ca" keeps them near, where Triton obeys.
-        since: of NVIDIA's architectures, the first that has the registers for it.
+        since: of NVIDIA's architectures, the first that has the registers for it; 0 is
+            for AMD's too.
     """
 
     block_h: int
@@ -34,7 +35,7 @@ class Configuration:
     warps: int = 4
     stages: int = 3
     cache: Literal["", ".ca", ".cg"] = ""
-    since: int = 80
+    since: int = 0
 
     def __str__(self) -> str:
         """A short text, without `since`, which `configuration_of` reads.
@@ -83,8 +84,8 @@ _GATHER = {
     32: (
         Configuration(8, 16, 32, 32, cache=".ca"),
         Configuration(8, 16, 32, 32),
-        Configuration(8, 16, 32, 32, stages=1),
-        Configuration(4, 32, 32, 32, stages=4),
+        Configuration(8, 16, 32, 32, stages=1, since=90),
+        Configuration(4, 32, 32, 32, stages=4, since=90),
         Configuration(16, 16, 32, 32, warps=8, stages=1),
     ),
     64: (
@@ -124,13 +125,13 @@ _PHASE = {
         Configuration(16, 16, 64, 16, stages=2, since=90),
         Configuration(16, 16, 64, 16, stages=1, since=90),
         Configuration(8, 16, 128, 16, warps=8, stages=2),
-        Configuration(8, 16, 128, 16, warps=8, stages=1),
+        Configuration(8, 16, 128, 16, warps=8, stages=1, since=80),
     ),
 }
 _ROWS = {
     32: (
         Configuration(4, 64, 32, 32, stages=2),
-        Configuration(4, 128, 32, 32, warps=8, stages=2),
+        Configuration(4, 128, 32, 32, warps=8, stages=2, since=90),
         Configuration(2, 128, 32, 32, stages=3),
         Configuration(2, 64, 32, 32, stages=3),
         Configuration(4, 64, 32, 32, stages=1),
@@ -141,7 +142,7 @@ _ROWS = {
         Configuration(4, 64, 64, 32, warps=8, stages=2, since=90),
         Configuration(2, 64, 64, 32, stages=2),
         Configuration(2, 64, 64, 64, stages=2),
-        Configuration(4, 32, 64, 32, stages=2),
+        Configuration(4, 32, 64, 32, stages=2, since=90),
     ),
     128: (
         Configuration(2, 64, 128, 32, warps=8, stages=2),
@@ -249,8 +250,8 @@ def shared_bytes(
 class Gpu(NamedTuple):
     """What of a GPU decides what is tried on it.
 
-    `arch` is that of NVIDIA, 90 for sm_90, or 80 for what others have; `shared` are the
-    bytes of shared memory that a program may have.
+    `arch` is that of NVIDIA, 90 for sm_90, and 0 of others; `shared` are the bytes of
+    shared memory that a program may have.
     """
 
     arch: int
@@ -261,9 +262,9 @@ def gpu_of(device: torch.device) -> Gpu:
     """The GPU that is `device`.
 
     >>> gpu_of(torch.device("cpu")).arch
-    80
+    0
     """
-    arch = 80
+    arch = 0
     if device.type == "cuda" and torch.version.hip is None:
         major, minor = torch.cuda.get_device_capability(device)
         arch = 10 * major + minor

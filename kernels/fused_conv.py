@@ -66,7 +66,7 @@ def _of_triton(name: str) -> Implementation:
 
     def run(call: Call, configuration: Configuration | None) -> list[Tensor]:
         outputs = new_outputs(call)
-        one = configuration or KERNELS[name](call)[0]
+        one = configuration or _first(name, call)
         _file(name).launch(call, outputs, one).run()
         return list(outputs.values())
 
@@ -75,6 +75,12 @@ def _of_triton(name: str) -> Implementation:
         return reason
 
     return Implementation(run, why_not)
+
+
+def _first(name: str, call: Call) -> Configuration:
+    for one in KERNELS[name](call):
+        return one
+    raise ValueError(f"impl={name!r} cannot run this: nothing shipped fits its GPU")
 
 
 def _file(name: str) -> Any:

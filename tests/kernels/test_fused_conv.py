@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nestgen.kernels import availability
+from nestgen.kernels import availability, configurations
 from nestgen.kernels.call import OUTPUTS, UPS, Call, Up
+from nestgen.kernels.configurations import Gpu
 from nestgen.kernels.fused_conv import IMPLEMENTATIONS, fused_conv
 from tests.kernels.calls import Case, assert_exact
 
@@ -34,6 +35,17 @@ def test_the_reference_gives_images_in_channels_last(up: Up) -> None:
     for name, image in zip(call.outputs, outputs, strict=True):
         assert name in OUTPUTS
         assert image.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("impl", sorted(set(IMPLEMENTATIONS) - {"reference"}))
+def test_a_gpu_for_which_nothing_is_shipped(
+    impl: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("triton")
+    monkeypatch.setattr(configurations, "gpu_of", lambda device: Gpu(0, 1024))
+    call = Case("phases" if impl == "phase" else "none", (2, 4)).call()
+    with pytest.raises(ValueError, match=f"impl='{impl}' cannot run this: nothing"):
+        fused_conv(call, impl)
 
 
 @pytest.mark.parametrize(
