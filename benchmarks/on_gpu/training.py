@@ -34,8 +34,7 @@ def measure(session: Session, case: Case) -> None:
                 session.add(PART, {**row, **_measured(session, case, prepare)})
             except NotHere as reason:
                 session.add(PART, {**row, "left_out": str(reason)})
-        if session.device.type == "cuda":
-            torch.cuda.empty_cache()
+        session.free()
 
 
 def _eager(session: Session, network: nn.Module) -> nn.Module:
