@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
+from importlib import import_module
 from itertools import cycle, product
 from typing import Any
 
@@ -148,8 +148,10 @@ def _max_autotuned(subject: Subject) -> Run_:
 
 
 def _tensorrt(subject: Subject) -> Run_:
-    if find_spec("torch_tensorrt") is None:
-        raise NotHere("torch_tensorrt is not installed")
+    try:
+        import_module("torch_tensorrt")  # which makes itself known to torch.compile
+    except ImportError as error:
+        raise NotHere("torch_tensorrt is not installed") from error
     torch.compiler.reset()
     options: Any = {"enabled_precisions": {subject.inputs[0].dtype}}
     compiled: Run_ = torch.compile(
