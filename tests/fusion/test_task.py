@@ -14,9 +14,11 @@ from nestgen.fusion.choice import Choice
 from nestgen.fusion.compose import torch_forms
 from nestgen.fusion.match import match
 from nestgen.fusion.task import Task
+from nestgen.fusion.tune import candidates
 from nestgen.fusion.work import Work
 from nestgen.kernels.call import Call
 from nestgen.kernels.call_reference import run_reference
+from nestgen.kernels.fused_conv import IMPLEMENTATIONS, Implementation
 
 
 class Cats(TorchDispatchMode):
@@ -72,3 +74,21 @@ def test_one_image_is_not_copied_to_be_concatenated(
     with Cats() as cats:
         run_reference(Call([torch.zeros(1, 2, 4, 4)], torch.zeros(8, 2, 3, 3)))
     assert cats.found == []
+
+
+def test_all_forms_of_torch_and_of_a_kernel_are_candidates(
+    monkeypatch: pytest.MonkeyPatch, work_of: Callable[..., Work]
+) -> None:
+    monkeypatch.setitem(
+        IMPLEMENTATIONS, "gather", Implementation(lambda *given: [], lambda call: None)
+    )
+    work = work_of(Node(1, "nearest"), torch.randn(1, 3, 8, 8))
+    first, second = (Task.of(work, path) for path in match(work))
+    of_torch = [("written", "torch"), ("split", "torch"), ("composed", "torch")]
+    of_kernel = [("phases", "gather"), ("nearest", "gather"), ("raised", "gather")]
+    for task, expected in (
+        (first, of_torch + of_kernel),
+        (second, [*of_torch[:1], *of_kernel[2:]]),
+    ):
+        found = [(one.form, one.impl) for one in candidates(task, ["gather"], most=1)]
+        assert found == expected

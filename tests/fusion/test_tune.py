@@ -185,7 +185,7 @@ def test_what_is_wrong_is_left_out_however_fast(
     assert done(fused, "kernel") == []
 
 
-def test_all_torch_forms_and_kernels_are_candidates(network: nn.Module) -> None:
+def test_what_will_be_launched_is_told_before(network: nn.Module) -> None:
     seen: list[Any] = []
     options: dict[str, Any] = {"kernels": ("gather", "phase", "rows")}
     asked = tuning(
