@@ -26,7 +26,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,17 +44,23 @@ DRIVER = ["nvidia-smi", "--query-gpu=name,driver_version,clocks.max.sm", "--form
 
 
 def measure(session: Session) -> None:
-    """All parts, the most important first."""
+    """All parts, the most important first; where one ends early, the others go on."""
     from benchmarks.on_gpu import correct, facts, networks, training
 
-    wrong = correct.check(session)
-    facts.measure(session, wrong)
+    wrong: set[tuple[str, str]] = set()
     first, *others = networks.cases(session)
     tuning = networks.new_tuning(session)
-    networks.measure(session, [first], tuning)
-    training.measure(session, first)
-    networks.measure(session, others, tuning)
-    session.told["finished"] = True
+    parts: tuple[tuple[str, Callable[[], None]], ...] = (
+        ("correct", lambda: wrong.update(correct.check(session))),
+        ("facts", lambda: facts.measure(session, wrong)),
+        ("the first network", lambda: networks.measure(session, [first], tuning)),
+        ("training", lambda: training.measure(session, first)),
+        ("the other networks", lambda: networks.measure(session, others, tuning)),
+    )
+    for name, run in parts:
+        with session.guarded("parts", what=name):
+            run()
+    session.told["finished"] = "parts" not in session.told
     session.write()
 
 
@@ -104,6 +110,8 @@ def show(told: dict[str, Any]) -> None:
             [part, "style", "ms", "GB/s", "TFLOP/s", "of the roofline", "peak MiB"],
             [_network_row(row) for row in told.get(part, [])],
         )
+    for row in told.get("parts", []):
+        print(f"ended early: {row['what']}: {row['failed']}")
     print(f"choices measured: {len(told.get('choices', []))}")
     if told["not_reached"]:
         print(f"not reached: {len(told['not_reached'])}, see the file")

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from nestgen.kernels.activation import activation
 from nestgen.kernels.call import Call, Output
+from nestgen.kernels.layout import concatenated
 
 
 def run_reference(call: Call) -> list[Tensor]:
@@ -42,7 +43,7 @@ def _before_act(call: Call) -> Tensor:
     height, width = call.size
     sums = []
     if call.skips:
-        sums.append(F.conv2d(torch.cat(list(call.skips), 1), call.weight, padding=1))
+        sums.append(F.conv2d(concatenated(call.skips), call.weight, padding=1))
     if call.low is not None and call.low_weight is not None:
         if call.up == "phases":
             raised = F.conv_transpose2d(call.low, call.low_weight, stride=2, padding=1)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nestgen.kernels.activation import activation
+from nestgen.kernels.layout import concatenated
 from nestgen.kernels.part import Part, common_size, wide
 from nestgen.kernels.upcat_conv_reference import up2x
 
@@ -39,8 +40,7 @@ def convolve(parts: Sequence[Part], weight: Tensor, bias: Tensor | None) -> Tens
     """The convolution of the concatenation, which is gone when this returns."""
     height, width = common_size(parts)
     raised = [resample(read(part), part)[..., :height, :width] for part in parts]
-    x = torch.cat(raised, 1) if len(raised) > 1 else raised[0]
-    return F.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
+    return F.conv2d(concatenated(raised), weight, bias, padding=weight.shape[2] // 2)
 
 
 def read(part: Part) -> Tensor:

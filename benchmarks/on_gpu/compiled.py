@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from concurrent.futures import TimeoutError as LateError
 from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing import get_context
@@ -76,7 +77,7 @@ def compile_all(jobs: Iterable[Job], seconds: float = SECONDS) -> None:
     try:
         for _ in pool.map(_compile, distinct, timeout=seconds):
             pass
-    except TimeoutError:
+    except (LateError, BrokenExecutor):  # a compiler may end its process
         pass
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -97,12 +97,9 @@ def _cudnn(
     session: Session, inputs: int, outputs: int, row: int
 ) -> Iterator[dict[str, object]]:
     side, dtype = max(session.extent.side >> row, 2), DTYPES[session.extent.dtype]
+    shape = (session.extent.batch, inputs, side, side)
     images = [
-        channels_last(
-            torch.randn(session.extent.batch, inputs, side, side).to(
-                session.device, dtype
-            )
-        )
+        channels_last(torch.randn(shape, device=session.device, dtype=dtype))
         for _ in range(2)
     ]
     weight = torch.randn(outputs, inputs, 3, 3).to(session.device, dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,12 @@ class Session:
             yield
         except Exception as error:  # compilers, drivers, memory: whatever there is
             self.add(part, {**row, "failed": in_a_line(error)})
-            if self.device.type == "cuda":
+            self.free()
+
+    def free(self) -> None:
+        """Give back cached memory, unless the device has failed for good."""
+        if self.device.type == "cuda":
+            with suppress(RuntimeError):
                 torch.cuda.empty_cache()
 
     def spread(self, run: Run, *, flushes: int = 4) -> Spread:

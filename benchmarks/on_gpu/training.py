@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import asdict
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from benchmarks.on_gpu.session import Session, milliseconds
 from benchmarks.saved import saved_bytes
 from nestgen.codegen.load import build
 from nestgen.fusion.stopwatch import stopwatch
+from nestgen.fusion.training import fuse_training
 from nestgen.inference.spread import spread_of
 from nestgen.surgery.kept import output_tensors
 
@@ -34,8 +34,7 @@ def measure(session: Session, case: Case) -> None:
                 session.add(PART, {**row, **_measured(session, case, prepare)})
             except NotHere as reason:
                 session.add(PART, {**row, "left_out": str(reason)})
-        if session.device.type == "cuda":
-            torch.cuda.empty_cache()
+        session.free()
 
 
 def _eager(session: Session, network: nn.Module) -> nn.Module:
@@ -51,14 +50,9 @@ def _compiled(session: Session, network: nn.Module) -> nn.Module:
 
 
 def _fused(session: Session, network: nn.Module) -> nn.Module:
-    try:
-        training = import_module("nestgen.fusion.training")
-    except ModuleNotFoundError as error:
-        raise NotHere("nestgen.fusion.training is not here yet") from error
-    side = 2 * max(session.extent.levels) if session.toy else 2**5
+    side = 2 ** (max(session.extent.levels) + 1)
     example = torch.randn(2, 3, side, side).to(session.device)
-    fused: nn.Module = training.fuse_training(network, example)
-    return fused
+    return fuse_training(network, example)
 
 
 Prepare = Callable[[Session, nn.Module], nn.Module]

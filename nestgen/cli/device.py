@@ -16,9 +16,14 @@ device_option = click.option(
 
 def load_on(file: str, device: str | None) -> nn.Module:
     """The network in `file` on `device`, by default on a GPU where there is one."""
-    import torch
-
     from nestgen.checkpoint import load
+
+    return load(file, device=checked(device))
+
+
+def checked(device: str | None) -> str:
+    """The name of a device that is there, by default of a GPU where there is one."""
+    import torch
 
     name = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -27,4 +32,4 @@ def load_on(file: str, device: str | None) -> nn.Module:
         raise click.UsageError(
             f"--device: {name!a} is not there; cpu is, and cuda where torch finds a GPU"
         ) from None
-    return load(file, device=name)
+    return name

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from nestgen.cli.device import device_option, load_on
+from nestgen.cli.device import checked, device_option, load_on
 from nestgen.cli.module import module_options, outside_module
 from nestgen.cli.options import Size
 
@@ -89,8 +89,9 @@ def command(
         if given is not None and target in RUNTIMES:
             raise click.UsageError(f"{name}: says nothing without --target kernels")
     network, x = outside or _own(str(model), device)
-    network, x = network.eval().to(getattr(torch, dtype)), x.to(getattr(torch, dtype))
-    shape = (batch_size or 1, x.shape[1], *_sides(size, x))
+    to: Any = {"dtype": getattr(torch, dtype), "device": checked(device)}
+    network, x = network.eval().to(**to), x.to(**to)
+    shape = (batch_size or 1, *x.shape[1:2], *_sides(size, x))
     typical = x.new_zeros(()).expand(shape)  # which takes no memory yet
     with _tuning(tune) as tuning:
         fused = fuse(network, x, target=target, typical=typical, tune=tuning)
@@ -106,7 +107,7 @@ def command(
 
 def _sides(size: tuple[int, ...] | None, x: Tensor) -> tuple[int, ...]:
     """The sides of the images to come, by default those of the example."""
-    axes = x.ndim - 2
+    axes = max(0, x.ndim - 2)
     sides = tuple(x.shape[2:]) if size is None else size * (axes // len(size))
     if len(sides) != axes or 0 in sides:
         shown = "x".join(map(str, size or ()))

@@ -45,8 +45,9 @@ class Graphed(nn.Module):
         allowed, given = _described(self._held), _described(inputs)
         if given != allowed:
             raise ValueError(f"{given}: is not allowed, {allowed} as it was captured")
-        for held, x in zip(self._held, inputs, strict=True):
-            held.copy_(x)
+        with torch.inference_mode():  # in which they may have been made
+            for held, x in zip(self._held, inputs, strict=True):
+                held.copy_(x)
         self._replay()
         return tree_map(_copied, self._given)
 

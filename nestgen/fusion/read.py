@@ -87,12 +87,23 @@ def _tensor(traced: fx.GraphModule, value: Any) -> Any:
 
 
 def _read_module(module: nn.Module, node: fx.Node) -> Operation | None:
-    hooks = (module._forward_hooks, module._forward_pre_hooks)
-    changed = any(hooks) or "forward" in vars(module)
     reader = _MODULES.get(type(module))
-    if changed or reader is None or node.kwargs or len(node.args) != 1:
+    if reader is None or has_hooks(module) or "forward" in vars(module):
+        return None
+    if node.kwargs or len(node.args) != 1 or not isinstance(node.args[0], fx.Node):
         return None
     return reader(module, node.args[0])
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether more happens, forward or backward, than the module itself does."""
+    kinds = (
+        "forward_hooks",
+        "forward_pre_hooks",
+        "backward_hooks",
+        "backward_pre_hooks",
+    )
+    return any(getattr(module, f"_{kind}") for kind in kinds)
 
 
 def _of_conv(module: Any, x: Any) -> Operation | None:
@@ -198,7 +209,8 @@ def _norm(given: Arguments) -> Operation | None:
 def _first(given: Arguments) -> Operation | None:
     """What an operator with several results does, whose first one is taken."""
     several, place = given["several"], given["place"]
-    names = _FIRST_OF.get(several.target) if place == 0 else None
+    first = isinstance(place, int) and place == 0  # it may be a tensor
+    names = _FIRST_OF.get(several.target) if first else None
     traced = several.graph.owning_module
     if names is None or traced is None:
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 from torch.nn import functional as F
 
 from nestgen.fusion.choice import Choice
@@ -20,7 +20,7 @@ from nestgen.kernels.activation import activation
 from nestgen.kernels.call import Call, Output
 from nestgen.kernels.call_reference import made_of
 from nestgen.kernels.fused_conv import IMPLEMENTATIONS, fused_conv
-from nestgen.kernels.layout import channels_last
+from nestgen.kernels.layout import channels_last, concatenated
 from nestgen.kernels.upcat_conv_reference import up2x
 
 Compute = Callable[[], list[Tensor]]
@@ -48,19 +48,18 @@ class Task:
     @classmethod
     def of(cls, work: Work, path: HotPath) -> Task:
         """With random images, of the shapes that they have for the example."""
-        weight, chance = path.convolution.weight, torch.Generator().manual_seed(0)
-        taken = readers(work, path)
-        skips, low = (
-            [
-                torch.randn(work.shape(node), generator=chance).to(weight)
-                for node in nodes
-            ]
-            for nodes in (path.skips, () if path.low is None else (path.low,))
-        )
+        weight, taken = path.convolution.weight, readers(work, path)
+        device = weight.device
+        chance = torch.Generator(device).manual_seed(0)
+
+        def image(node: fx.Node) -> Tensor:
+            x = torch.randn(work.shape(node), generator=chance, device=device)
+            return x.to(weight.dtype)
+
         task = cls(
             path,
-            skips,
-            low[0] if low else None,
+            [image(skip) for skip in path.skips],
+            None if path.low is None else image(path.low),
             outputs_of(path, taken),
             head_of(work, taken),
         )
@@ -141,7 +140,7 @@ class Task:
 
     def _written(self) -> list[Tensor]:
         convolution = self.path.convolution
-        x = torch.cat(self._parts(), 1)
+        x = concatenated(self._parts())
         return self._made_of(
             F.conv2d(x, convolution.weight, convolution.bias, padding=1)
         )
@@ -154,7 +153,7 @@ class Task:
 
         def compute() -> list[Tensor]:
             source = self._raised() if form == "split" else self.low
-            skips = torch.cat(list(self.skips), 1)
+            skips = concatenated(self.skips)
             own = F.conv2d(skips, path.own, convolution.bias, padding=1)
             return self._made_of(own + other(source))
 

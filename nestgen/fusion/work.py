@@ -98,11 +98,11 @@ class Work:
         self, module: nn.Module, name: str, inputs: tuple[fx.Node, ...], at: fx.Node
     ) -> fx.Node:
         """A call of a new module, before the node `at`; in the end it has the name."""
-        number = len(self._wished)
+        path = self._free(_NEW)
         with self.graph.inserting_before(at):
-            node = self.graph.create_node("call_module", f"{_NEW}{number}", inputs)
+            node = self.graph.create_node("call_module", path, inputs)
         self._wished[node] = name
-        self.traced.add_submodule(f"{_NEW}{number}", module)
+        self.traced.add_submodule(path, module)
         return node
 
     def call(
@@ -124,7 +124,8 @@ class Work:
 
     def replace(self, old: fx.Node, new: fx.Node) -> None:
         """Read `new` instead of `old`, and drop what nothing reads any more."""
-        new.meta[_SHAPE] = self.shape(old)
+        if _SHAPE in old.meta:  # it is a tensor
+            new.meta[_SHAPE] = self.shape(old)
         old.replace_all_uses_with(new, delete_user_cb=lambda user: user is not new)
         self.graph.eliminate_dead_code()
 
@@ -168,7 +169,7 @@ class _Shapes(fx.Interpreter):
         return result
 
 
-_NEW = "fused_"
+_NEW = "fused"
 _SHAPE = "shape of the example"
 _READ = ("call_module", "get_attr")
 

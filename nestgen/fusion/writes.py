@@ -82,7 +82,7 @@ def writes(traced: fx.GraphModule, node: fx.Node) -> bool:
     else:
         name = getattr(node.target, "__name__", "")
     mutable = getattr(getattr(node.target, "_schema", None), "is_mutable", False)
-    asked = bool(node.kwargs.get("inplace")) or "out" in node.kwargs
+    asked = bool(node.kwargs.get("inplace")) or node.kwargs.get("out") is not None
     named = name.endswith("_") and not name.startswith("__")
     named &= getattr(node.target, "__module__", "") != "_operator"  # whose or_ does not
     return mutable or asked or named or name.strip("_") in _IN_PLACE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import gpu
-from benchmarks.on_gpu import networks
+from benchmarks.on_gpu import compiled, correct, facts, networks, training
 from benchmarks.on_gpu.compiled import Job, case_of, compile_all
 from benchmarks.on_gpu.session import Extent, Session
 from nestgen.fusion.table import table_of
@@ -98,6 +99,43 @@ def test_what_fails_is_a_result_and_all_before_is_kept(tmp_path: Path) -> None:
         {"what": "first"},
         {"what": "second", "failed": "RuntimeError: no memory"},
     ]
+
+
+def test_a_part_that_ends_early_does_not_end_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fails(*given: Any) -> None:
+        raise RuntimeError("no device")
+
+    called: list[str] = []
+    monkeypatch.setattr(correct, "check", fails)
+    monkeypatch.setattr(facts, "measure", fails)
+    monkeypatch.setattr(training, "measure", lambda *given: called.append("training"))
+    monkeypatch.setattr(networks, "measure", lambda *given: called.append("networks"))
+    one = session(tmp_path / "gpu.json", Clock())
+    gpu.measure(one)
+    assert called == ["networks", "training", "networks"]
+    kept = json.loads((tmp_path / "gpu.json").read_text())
+    assert [row["what"] for row in kept["parts"]] == ["correct", "facts"]
+    assert not kept["finished"]
+
+
+def test_choices_of_other_runs_are_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "gpu.choices.json").write_text("of other kernels")
+    one = session(tmp_path / "gpu.json", Clock())
+    assert networks.new_tuning(one).table.entries == {}
+
+
+def ends_its_process(job: Job) -> None:
+    os._exit(1)
+
+
+def test_a_compiler_that_ends_its_process_ends_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(compiled, "_compile", ends_its_process)
+    compile_all(Job("rows", Case(), "bfloat16", text) for text in ("a", "b"))
 
 
 def test_the_most_important_network_is_first(

@@ -17,6 +17,8 @@ from nestgen.codegen.load import build
 from nestgen.fusion.choice import Choice
 
 KERNELS = ["model.pt", "--target", "kernels"]
+LINEAR = ["--module", "torch.nn:Linear", "--argument", "in_features=4"]
+LINEAR += ["--argument", "out_features=2", "--example", "4"]
 TORCH = [Choice(), Choice("split"), Choice("composed")]
 
 
@@ -75,8 +77,8 @@ def test_exports_for_any_size_with_the_levels_as_names(model: Path) -> None:
 def test_fuses_a_network_that_nestgen_did_not_write(model: Path) -> None:
     words = ["--argument", "in_channels=3", "--argument", "out_channels=2"]
     words += ["--argument", "kernel_size=3", "--example", "1,3,8,8"]
-    text = run("fuse", "--module", "torch.nn:Conv2d", *words)
-    assert "followed by torch." in text
+    for given in (["--module", "torch.nn:Conv2d", *words], LINEAR):
+        assert "followed by torch." in run("fuse", *given)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +103,7 @@ def test_fuses_a_network_that_nestgen_did_not_write(model: Path) -> None:
         ),
         (["model.pt", "--tune"], "tune: target 'eager' is not allowed, kernels alone"),
         (["model.pt", "--device", "tpu"], "--device: 'tpu' is not there"),
+        ([*LINEAR, "--device", "tpu"], "--device: 'tpu' is not there"),
         (["model.pt", "--example", "1,3,8,8"], "--example: says nothing without"),
     ],
 )

@@ -259,6 +259,15 @@ def test_functions_with_tensors_of_the_network_itself(
         }
 
 
+def test_an_identity_of_several_tensors(does: Does, work_of: MakeWork) -> None:
+    module = does(lambda m, x: m.same(x.split(2, 1))[1], same=nn.Identity())
+    work = work_of(module, X)
+    drop(work)
+    made = work.finish()
+    check_same(module, made, X)
+    assert list(made.modules()) == [made]
+
+
 def test_padding_by_nothing_is_a_copy(does: Does, work_of: MakeWork) -> None:
     """It is dropped where neither it nor what it copies is written over later."""
 

@@ -210,6 +210,22 @@ def test_what_remains_keeps_its_name(lived: Lived) -> None:
     }
 
 
+def test_any_name_may_be_taken(does: Does, lived: Lived) -> None:
+    """Also those of the passes' own."""
+    names = ("fused", "fused_0", "fused_1", "fused_2")
+    layers: dict[str, nn.Module] = {name: nn.Conv2d(2, 2, 1) for name in names}
+    layers["conv"] = nn.Sequential(nn.Conv2d(2, 2, 3), nn.BatchNorm2d(2))
+
+    def calls(m: Any, x: Tensor) -> Any:
+        x = m.conv(x)
+        return [getattr(m, name)(x) for name in names]
+
+    module = lived(does(calls, **layers)).double()
+    fused = fuse(module, noise(1, 2, 8, 8, dtype=torch.float64))
+    check_same(module, fused, noise(2, 2, 8, 8, seed=1, dtype=torch.float64))
+    assert folds(fused) == 1
+
+
 def test_the_original_stays_as_it_is(does: Does, lived: Lived) -> None:
     """Bits, flags and hooks; the fused network shares no memory with it."""
     module = lived(build(NestSpec(**SMALL)))

@@ -97,7 +97,6 @@ def test_rounds_at_most_twice_as_much_in_bfloat16() -> None:
     x = torch.randn(4, 3, 32, 32)
     right = step(exact, exact, x.double())
     with torch.autocast("cpu", torch.bfloat16):
-        theirs = step(copy.deepcopy(own), own, x)
         plain = copy.deepcopy(own)
         theirs, ours = step(plain, plain, x), step(fused, own, x)
     for kind in ("grad", "L", "running"):
@@ -256,6 +255,20 @@ class Deciding(nn.Conv2d):
         return super().forward(x) if x.sum() > 0 else x
 
 
+class Frozen(nn.Module):
+    """Of its convolution no gradient is taken, whoever trains it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            y = self.conv(x)
+        z: Tensor = self.head(y.relu())
+        return z
+
+
 def hooked() -> nn.Module:
     own = network()
     own.get_submodule("x0_0").register_forward_hook(lambda *_: None)
@@ -268,6 +281,7 @@ def hooked() -> nn.Module:
         (Others().eval(), "is in eval mode, call train"),
         (Changing(), "another once the network is fused"),
         (WritingOver(), "relu: writes over conv, which is read elsewhere too"),
+        (Frozen(), "the gradient of conv.weight is another once the network is fused"),
         (Deciding(3, 3, 1), "torch.fx cannot follow Deciding: TraceError"),
         (hooked(), "x0_0 has hooks, and is not followed"),
         (nn.Sequential(nn.Conv2d(3, 3, 5)), "can be fused for training, its kernel is"),
@@ -294,6 +308,35 @@ def test_refuses_an_example_in_a_line(example: Any, words: str) -> None:
     with pytest.raises(ModuleError, match=words) as raised:
         fuse_training(network(depth=1), example)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", ["backward", "backward_pre"])
+def test_hooks_of_gradients_are_called(kind: str) -> None:
+    own = network(depth=1)
+    seen: list[Any] = []
+    layer = own.get_submodule("x0_1.conv1")
+    getattr(layer, f"register_full_{kind}_hook")(lambda *given: seen.append(given))
+    fused = fuse_training(own, torch.randn(2, 3, 8, 8))
+    seen.clear()
+    step(fused, own, torch.randn(2, 3, 8, 8))
+    assert len(seen) == 1
+    assert [row.name for row in fused.rows if row.left] == ["x0_1.norm1"]
+
+
+class Normalizing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        z: Tensor = self.head(y.relu())
+        return z * F.normalize(y)  # which is called with out=None
+
+
+def test_what_may_write_over_something_and_does_not() -> None:
+    fused = fuse_training(Normalizing(), torch.randn(2, 3, 8, 8))
+    assert [row.left for row in fused.rows] == [[], []]
 
 
 class Viewing(nn.Module):

@@ -25,11 +25,13 @@ def captures(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         run: Callable[[], Any], example: Any
     ) -> tuple[Callable[[], object], Any]:
         told.append("captured")
-        given = tree_map(torch.clone, run())
+        with torch.inference_mode():
+            given = tree_map(torch.clone, run())
 
         def replay() -> None:
             told.append("replayed")
-            tree_map(lambda old, new: old.copy_(new), given, run())
+            with torch.inference_mode():
+                tree_map(lambda old, new: old.copy_(new), given, run())
 
         return replay, given
 
@@ -82,6 +84,20 @@ def test_another_input_is_refused(captures: list[str], other: torch.Tensor) -> N
     with pytest.raises(ValueError, match=r"\[1, 1, 4, 4\] torch.float32 on cpu as it"):
         fast(other)
     assert captures == ["captured"]
+
+
+def test_it_may_be_made_and_run_in_any_mode(captures: list[str]) -> None:
+    """What it holds is written over, whatever the mode, and has no gradient."""
+    network, x = Two().eval(), torch.randn(1, 1, 4, 4)
+    with torch.inference_mode():
+        fast = fuse(network, torch.zeros(1, 1, 4, 4), cuda_graph=True)
+    with torch.no_grad():
+        assert torch.allclose(fast(x)[0], network(x)[0], atol=1e-6)
+    fast = fuse(network, x, cuda_graph=True)
+    with torch.no_grad():
+        fast(x.clone().requires_grad_())
+    held: Any = fast._held
+    assert not any(x.requires_grad for x in held)
 
 
 def test_the_shape_is_the_typical_one(captures: list[str]) -> None:

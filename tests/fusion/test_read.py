@@ -358,6 +358,14 @@ def hooked(module: nn.Module, before: bool) -> nn.Module:
     return module
 
 
+def hooked_backward(module: nn.Module, before: bool) -> nn.Module:
+    if before:
+        module.register_full_backward_pre_hook(lambda module, gradients: None)
+    else:
+        module.register_full_backward_hook(lambda module, into, out: None)
+    return module
+
+
 def patched(module: nn.Module) -> nn.Module:
     module.forward = lambda x: x * 3
     return module
@@ -380,6 +388,8 @@ UNREAD: dict[str, Make] = {
     ),
     "a forward hook": lambda does: hooked(nn.Conv2d(4, 4, 3), before=False),
     "a hook before": lambda does: hooked(nn.Conv2d(4, 4, 3), before=True),
+    "a backward hook": lambda does: hooked_backward(nn.Conv2d(4, 4, 3), before=False),
+    "one before": lambda does: hooked_backward(nn.Conv2d(4, 4, 3), before=True),
     "a hook of a norm": lambda does: hooked(nn.BatchNorm2d(4), before=False),
     "another forward": lambda does: patched(nn.Conv2d(4, 4, 3)),
     "weight norm": lambda does: parametrizations.weight_norm(nn.Conv2d(4, 4, 3)),
@@ -433,6 +443,12 @@ UNREAD: dict[str, Make] = {
     "padding by size": lambda does: does(
         lambda m, x: F.pad(x, (0, x.shape[2] % 2, 0, 0))
     ),
+    "an index of several numbers": lambda does: does(
+        lambda m, x: x * m.table[m.index].sum(),
+        table=nn.Parameter(drawn(4)),
+        index=torch.tensor([2, 0, 1]),
+    ),
+    "a list": lambda does: does(lambda m, x: m.same([x, x])[1], same=nn.Identity()),
     "a second result": lambda does: does(lambda m, x: torch.std_mean(x, 1)[0]),
     "prelu": lambda does: nn.PReLU(),
     "relu6": lambda does: nn.ReLU6(),

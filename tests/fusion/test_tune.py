@@ -194,7 +194,7 @@ def test_nothing_is_measured_where_torch_gives_what_is_not_finite(cache: Path) -
     assert left(fused, "written by torch: features errs nan times") == ["conv"]
 
 
-def test_all_torch_forms_and_kernels_are_candidates(network: nn.Module) -> None:
+def test_what_will_be_launched_is_told_before(network: nn.Module) -> None:
     seen: list[Any] = []
     options: dict[str, Any] = {"kernels": ("gather", "phase", "rows")}
     asked = tuning(
