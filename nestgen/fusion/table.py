@@ -52,8 +52,7 @@ class Entry:
         ms: milliseconds of this choice.
         torch_form: the best form in torch's own operators.
         torch_ms: milliseconds of that.
-        torch: the version of torch.
-        triton: the version of Triton; "" where there is none.
+        versions: of nestgen, torch and Triton; "" where there is none.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -67,8 +66,7 @@ class Entry:
     ms: Milliseconds
     torch_form: Literal["written", "split", "composed"]
     torch_ms: Milliseconds
-    torch: Name
-    triton: Name
+    versions: tuple[Name, Name, Name]
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for what no hot path of the signature takes."""

@@ -132,7 +132,7 @@ def _one_step(module: nn.Module, inputs: Inputs) -> Step:
     """Outputs, gradients and buffers after one step, with the same draws."""
     network = module.network if isinstance(module, FusedTraining) else module
     assert isinstance(network, nn.Module)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng({x.device for x in inputs if x.is_cuda}):
         torch.manual_seed(0)
         outputs = output_tensors(module(*inputs))
         loss = sum((y * torch.randn_like(y)).sum() for y in outputs.values())

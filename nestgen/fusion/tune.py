@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import nestgen
 from nestgen.errors import SettingsError, in_a_line
 from nestgen.fusion.choice import Choice
 from nestgen.fusion.compose import torch_forms
@@ -39,7 +40,7 @@ class Tuning:
 
     Attributes:
         file: of the table; what is in it already is not measured again, unless by other
-            versions of torch or Triton. It is replaced after each hot path.
+            versions of nestgen, torch or Triton. It is replaced after each hot path.
         rounds: in each of which all candidates run once.
         configurations: of a kernel, at most; all that are shipped by default.
         progress: is called with the hot paths that are done, and with all of them.
@@ -106,7 +107,7 @@ def _launches(task: Task, tuning: Tuning) -> Iterator[Launched]:
 
 
 def _is_known(entry: Entry | None) -> bool:
-    return entry is not None and (entry.torch, entry.triton) == versions()
+    return entry is not None and entry.versions == versions()
 
 
 def _size(key: Key) -> int:
@@ -115,12 +116,13 @@ def _size(key: Key) -> int:
     return one.pixels * one.channels * (sum(one.skips) + one.raised)
 
 
-def versions() -> tuple[str, str]:
-    """Of torch and of Triton, "" where that is not installed."""
+def versions() -> tuple[str, str, str]:
+    """Of nestgen, torch and Triton, "" where that is not installed."""
     try:
-        return torch.__version__, version("triton")
+        of_triton = version("triton")
     except PackageNotFoundError:
-        return torch.__version__, ""
+        of_triton = ""
+    return nestgen.__version__, torch.__version__, of_triton
 
 
 def entry_of(work: Work, path: HotPath, key: Key, tuning: Tuning) -> Entry | None:
@@ -160,8 +162,7 @@ def entry_of(work: Work, path: HotPath, key: Key, tuning: Tuning) -> Entry | Non
         ms=median[best],
         torch_form=torch_form,
         torch_ms=median[of_torch],
-        torch=versions()[0],
-        triton=versions()[1],
+        versions=versions(),
     )
 
 

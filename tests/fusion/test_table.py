@@ -25,7 +25,7 @@ from nestgen.kernels.configurations import Configuration, configuration_of
 SIGNATURE = Signature("transpose", 2**21, (32, 32), 64, 32, 32, ("features", "pooled"))
 ENTRY = Entry(
     "NVIDIA H100", "bfloat16", SIGNATURE, "phases", "phase", "8x16x32x16 w4 s1",
-    0.25, "composed", 0.5, "2.11.0", "3.6.0",
+    0.25, "composed", 0.5, ("0.1.0", "2.11.0", "3.6.0"),
 )  # fmt: skip
 
 
