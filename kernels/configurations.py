@@ -205,16 +205,13 @@ def _fitting(
     fitted = dict.fromkeys(
         replace(
             one,
-            block_co=outputs
-            if "logits" in call.outputs
-            else min(one.block_co, outputs),
+            block_co=min(one.block_co, outputs),
             block_ci=min(one.block_ci * 2 // itemsize, inputs),
-            warps=8 if outputs > 128 else one.warps,
         )
         for one in shipped[min(shipped, key=lambda known: abs(known - outputs))]
         if one.since <= gpu.arch
         # a head needs all channels of a pixel, and not every tile leaves room for them
-        if "logits" not in call.outputs or one.block_co >= min(outputs, 128)
+        if "logits" not in call.outputs or one.block_co >= outputs
     )
     return [one for one in fitted if shared(one, itemsize) <= gpu.shared]
 

@@ -13,6 +13,9 @@ from nestgen.kernels.call import Call, Output
 from nestgen.kernels.configurations import Configuration
 from nestgen.kernels.packing import pack_phases, pack_weight
 
+WIDEST_HEAD = 128
+"""The channels of a pixel that one program can hold, to multiply them by a head."""
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -52,11 +55,11 @@ class Launch:
         }
 
 
-def why_no_head(call: Call, widest: int) -> str | None:
-    """Why no head can read the result, of which a program holds `widest` channels."""
+def why_no_head(call: Call) -> str | None:
+    """Why no head can read the result, all channels of which a program has to hold."""
     channels = call.weight.shape[0]
-    if "logits" in call.outputs and channels > widest:
-        return f"logits of {channels} channels, {widest} at most"
+    if "logits" in call.outputs and channels > WIDEST_HEAD:
+        return f"logits of {channels} channels, {WIDEST_HEAD} at most"
     return None
 
 
