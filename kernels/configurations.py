@@ -46,7 +46,9 @@ class Configuration:
         return f"{blocks} w{self.warps} s{self.stages} {self.cache}".rstrip()
 
 
-_TEXT = re.compile("([0-9]+)x([0-9]+)x([0-9]+)x([0-9]+) w([0-9]+) s([0-9]+)( .c[ag])?")
+_TEXT = re.compile(
+    "([0-9]+)x([0-9]+)x([0-9]+)x([0-9]+) w([0-9]+) s([0-9]+)( [.]c[ag])?"
+)
 _LEAST = (1, 1, 16, 8, 1)
 _MOST = (1024, 1024, 1024, 1024, 32)
 """Of the blocks and the warps, which are powers of 2."""

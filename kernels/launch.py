@@ -79,7 +79,7 @@ def call_arguments(
         "low_weight": None if low_weight is None else pack_low(low_weight),
         "bias": None if call.bias is None else call.bias.contiguous(),
         "head_weight": None if head_weight is None else head_weight.contiguous(),
-        "head_bias": call.head_bias,
+        "head_bias": None if call.head_bias is None else call.head_bias.contiguous(),
         "features": outputs.get("features"),
         "pooled": outputs.get("pooled"),
         "logits": outputs.get("logits"),
