@@ -73,8 +73,9 @@ class Job:
     """A kernel to be compiled for a layer of a nested U-Net.
 
     The layer has `channels`, two skips of as many, and a low input of twice as many
-    unless `up` is "none". Its result is pooled where it has none, else it has a head.
-    Of a normed convolution, `up` is how the last of three parts is resampled.
+    unless `up` is "none". Its result is pooled where it has none, else it has a head,
+    if a program holds all channels. Of a normed convolution, `up` is how the last of
+    three parts is resampled.
     """
 
     kernel: str
@@ -177,6 +178,8 @@ def _example_launch(job: Job) -> Launch:
         made: Launch = layer.launch(job.kernel, job.configuration)
         return made
     call = example_call(job.up, job.channels, dtype)
+    if "logits" in call.outputs and job.configuration.block_co < job.channels:
+        call = replace(call, outputs=("features",))
     made = _file(job.kernel).launch(call, new_outputs(call), job.configuration)
     return made
 
@@ -298,7 +301,7 @@ def _shipped(
     if kernel in NORMED:
         like = torch.empty(0, dtype=dtype)
         return normed_configurations(kernel, channels, channels, like, up, gpu)
-    call = example_call(up, channels, dtype)
+    call = replace(example_call(up, channels, dtype), outputs=("features",))
     fits = _file(kernel).why_not(call) is None
     return KERNELS[kernel](call, gpu) if fits else []
 

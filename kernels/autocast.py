@@ -25,6 +25,7 @@ def autocast(x: Tensor | None) -> Tensor | None:
     if x is None or x.dtype == torch.float64 or not x.is_floating_point():
         return x
     device = x.device.type
-    if not torch.is_autocast_enabled(device):
+    known = torch.amp.is_autocast_available(device)
+    if not known or not torch.is_autocast_enabled(device):
         return x
     return x.to(torch.get_autocast_dtype(device))

@@ -56,8 +56,11 @@ def _check_presence(call: Call, tensors: dict[str, Tensor]) -> None:
             raise ValueError(f"{name} with up={call.up!r} is not allowed, {rule}")
     if not call.images:
         raise ValueError("skips=[] is not allowed, at least one where up is 'none'")
-    if "logits" in call.outputs and call.head_weight is None:
-        raise ValueError("head_weight=None is not allowed, a tensor for 'logits'")
+    if call.head_weight is None and (
+        "logits" in call.outputs or "head_bias" in tensors
+    ):
+        rule = "a tensor for 'logits' or a head_bias"
+        raise ValueError(f"head_weight=None is not allowed, {rule}")
     for name, tensor in tensors.items():
         if name.startswith(("skips", "low", "weight", "head_w")) and tensor.ndim != 4:
             raise ValueError(f"{name}: {list(tensor.shape)} is not allowed, 4 axes")

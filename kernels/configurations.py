@@ -47,7 +47,9 @@ class Configuration:
         return f"{blocks} w{self.warps} s{self.stages} {self.cache}".rstrip()
 
 
-_TEXT = re.compile("([0-9]+)x([0-9]+)x([0-9]+)x([0-9]+) w([0-9]+) s([0-9]+)( .c[ag])?")
+_TEXT = re.compile(
+    "([0-9]+)x([0-9]+)x([0-9]+)x([0-9]+) w([0-9]+) s([0-9]+)( [.]c[ag])?"
+)
 _LEAST = (1, 1, 16, 8, 1)
 _MOST = (1024, 1024, 1024, 1024, 32)
 """Of the blocks and the warps, which are powers of 2."""
@@ -206,16 +208,13 @@ def _fitting(
     fitted = dict.fromkeys(
         replace(
             one,
-            block_co=outputs
-            if "logits" in call.outputs
-            else min(one.block_co, outputs),
+            block_co=min(one.block_co, outputs),
             block_ci=min(one.block_ci * 2 // itemsize, inputs),
-            warps=8 if outputs > 128 else one.warps,
         )
         for one in shipped[min(shipped, key=lambda known: abs(known - outputs))]
         if one.since <= gpu.arch
         # a head needs all channels of a pixel, and not every tile leaves room for them
-        if "logits" not in call.outputs or one.block_co >= min(outputs, 128)
+        if "logits" not in call.outputs or one.block_co >= outputs
     )
     return [one for one in fitted if shared(one, itemsize) <= gpu.shared]
 

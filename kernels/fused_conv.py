@@ -55,7 +55,8 @@ def fused_conv(
 
 
 def _run_reference(call: Call, configuration: Configuration | None) -> list[Tensor]:
-    return [channels_last(image) for image in run_reference(call)]
+    with torch.autocast(call.weight.device.type, enabled=False):
+        return [channels_last(image) for image in run_reference(call)]
 
 
 def _of_triton(name: str) -> Implementation:
@@ -89,9 +90,7 @@ def _file(name: str) -> Any:
 
 IMPLEMENTATIONS = {
     "reference": Implementation(_run_reference, lambda call: None),
-    "gather": _of_triton("gather"),
-    "phase": _of_triton("phase"),
-    "rows": _of_triton("rows"),
+    **{name: _of_triton(name) for name in KERNELS},
 }
 """By name."""
 

@@ -13,6 +13,9 @@ from nestgen.kernels.call import Call, Output
 from nestgen.kernels.configurations import Configuration
 from nestgen.kernels.packing import pack_phases, pack_weight
 
+WIDEST_HEAD = 128
+"""The channels of a pixel that one program can hold, to multiply them by a head."""
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -52,11 +55,11 @@ class Launch:
         }
 
 
-def why_no_head(call: Call, widest: int) -> str | None:
-    """Why no head can read the result, of which a program holds `widest` channels."""
+def why_no_head(call: Call) -> str | None:
+    """Why no head can read the result, all channels of which a program has to hold."""
     channels = call.weight.shape[0]
-    if "logits" in call.outputs and channels > widest:
-        return f"logits of {channels} channels, {widest} at most"
+    if "logits" in call.outputs and channels > WIDEST_HEAD:
+        return f"logits of {channels} channels, {WIDEST_HEAD} at most"
     return None
 
 
@@ -76,7 +79,7 @@ def call_arguments(
         "low_weight": None if low_weight is None else pack_low(low_weight),
         "bias": None if call.bias is None else call.bias.contiguous(),
         "head_weight": None if head_weight is None else head_weight.contiguous(),
-        "head_bias": call.head_bias,
+        "head_bias": None if call.head_bias is None else call.head_bias.contiguous(),
         "features": outputs.get("features"),
         "pooled": outputs.get("pooled"),
         "logits": outputs.get("logits"),

@@ -73,7 +73,7 @@ def normed_conv(
     weight, bias = autocast(weight), autocast(bias)
     check(parts)
     _check_weight(parts, weight, bias)
-    _check_dtypes(parts, weight, bias)
+    _check_alike(parts, weight, bias)
     y, mean, var = _forward(*_flat(parts), weight, bias, statistics, impl)
     return y, mean, var
 
@@ -98,26 +98,25 @@ def _check_weight(parts: Sequence[Part], weight: Tensor, bias: Tensor | None) ->
         raise ValueError(f"bias: {list(bias.shape)} is not allowed, {shape[:1]}")
 
 
-def _check_dtypes(parts: Sequence[Part], weight: Tensor, bias: Tensor | None) -> None:
+def _check_alike(parts: Sequence[Part], weight: Tensor, bias: Tensor | None) -> None:
+    """All on one device and of one dtype, but for scales and shifts, which are wide."""
     dtype = weight.dtype
     if not dtype.is_floating_point:
         raise ValueError(f"weight: {dtype} is not allowed, a floating dtype")
-    alike = [("bias", bias)]
+    expected = [("bias", bias, dtype)]
     for number, part in enumerate(parts):
-        name = f"parts[{number}]: "
-        alike += [(name + "source", part.source)]
-        alike += [
-            (name + "up_weight", part.up_weight),
-            (name + "up_bias", part.up_bias),
-        ]
-        for what, vector in (("scale", part.scale), ("shift", part.shift)):
-            if vector is not None and vector.dtype != wide(dtype):
-                raise ValueError(
-                    f"{name}{what} of {vector.dtype} is not allowed, {wide(dtype)}"
-                )
-    for what, tensor in alike:
-        if tensor is not None and tensor.dtype != dtype:
-            raise ValueError(f"{what} of {tensor.dtype} is not allowed, {dtype}")
+        for field in ("source", "scale", "shift", "up_weight", "up_bias"):
+            allowed = wide(dtype) if field in ("scale", "shift") else dtype
+            name = f"parts[{number}]: {field}"
+            expected.append((name, getattr(part, field), allowed))
+    for name, tensor, allowed in expected:
+        if tensor is not None and tensor.dtype != allowed:
+            raise ValueError(f"{name} of {tensor.dtype} is not allowed, {allowed}")
+        if tensor is not None and tensor.device != weight.device:
+            raise ValueError(
+                f"{name} on {tensor.device} is not allowed, weight is on "
+                f"{weight.device}"
+            )
 
 
 _PARTS = (
@@ -231,7 +230,8 @@ def _(
 ) -> tuple[Tensor, Tensor, Tensor]:
     parts = _parts(sources, norms, ups, normed, slopes, resamplings)
     channels = weight.shape[0]
-    y = empty_channels_last(weight, len(sources[0]), channels, *common_size(parts))
+    batch = sources[0].shape[0]  # len() of it would make a number of a symbol
+    y = empty_channels_last(weight, batch, channels, *common_size(parts))
     if not statistics:
         return y, *_no_statistics(y)
     mean = y.new_empty(channels, dtype=wide(y.dtype))

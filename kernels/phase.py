@@ -29,15 +29,12 @@ from nestgen.kernels.tiles import (
     tile_corner,
 )
 
-WIDEST_HEAD = 128
-"""The channels of a pixel that one program can hold, to multiply them by a head."""
-
 
 def why_not(call: Call) -> str | None:
     """Why the kernel cannot run `call`, or None where it can."""
     if call.up != "phases":
         return f"up={call.up!r}, only 'phases'"
-    return why_no_head(call, WIDEST_HEAD)
+    return why_no_head(call)
 
 
 def launch(

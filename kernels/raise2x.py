@@ -39,6 +39,8 @@ def raise2x(
     >>> raise2x(torch.tensor([[[[0.0, 1.0]]]]), "bilinear", (1, 4)).tolist()
     [[[[0.0, 0.25, 0.75, 1.0]]]]
     """
+    if low.ndim != 4:
+        raise ValueError(f"low: {list(low.shape)} is not allowed, [N, C, h, w]")
     height, width = size or (2 * low.shape[2], 2 * low.shape[3])
     _check(low, mode, height, width, impl)
     if out is None:

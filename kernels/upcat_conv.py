@@ -11,6 +11,7 @@ from torch import Tensor
 from nestgen.kernels.autocast import autocast
 from nestgen.kernels.availability import why_no_triton
 from nestgen.kernels.call_reference import run_reference
+from nestgen.kernels.configurations import KERNELS
 from nestgen.kernels.fused_conv import IMPLEMENTATIONS as OF_A_CALL
 from nestgen.kernels.fused_conv import fused_conv
 from nestgen.kernels.layout import channels_last, empty_channels_last
@@ -18,9 +19,6 @@ from nestgen.kernels.lowering import FORMS, lowered_call
 from nestgen.kernels.upcat_conv_backward import upcat_conv_backward
 from nestgen.kernels.upcat_conv_reference import UPS, upcat_conv_reference
 from nestgen.kernels.upcat_conv_transforms import Transformable, gradients_of
-
-KERNELS = tuple(name for name in OF_A_CALL if name != "reference")
-"""The kernels of Triton, by the names that `fused_conv` has for them."""
 
 IMPLEMENTATIONS = ("reference", "composed", *KERNELS)
 """What `impl` names, beside "auto"."""
@@ -191,21 +189,22 @@ def _upcat_conv(
     slope: float,
     impl: str,
 ) -> Tensor:
-    if impl == "composed":
-        call = lowered_call(
-            "phases", low, list(skips), weight, bias, up, up_weight, up_bias, up_last,
-            slope,
+    with torch.autocast(weight.device.type, enabled=False):
+        if impl == "composed":
+            call = lowered_call(
+                "phases", low, list(skips), weight, bias, up, up_weight, up_bias,
+                up_last, slope,
+            )  # fmt: skip
+            return channels_last(run_reference(call)[0])
+        if impl in KERNELS:
+            return _by_kernel(
+                impl, low, skips, weight, bias, up, up_weight, up_bias, up_last, slope
+            )
+        y = upcat_conv_reference(
+            low, skips, weight, bias,
+            up=up, up_weight=up_weight, up_bias=up_bias, up_last=up_last, slope=slope,
         )  # fmt: skip
-        return channels_last(run_reference(call)[0])
-    if impl in KERNELS:
-        return _by_kernel(
-            impl, low, skips, weight, bias, up, up_weight, up_bias, up_last, slope
-        )
-    y = upcat_conv_reference(
-        low, skips, weight, bias,
-        up=up, up_weight=up_weight, up_bias=up_bias, up_last=up_last, slope=slope,
-    )  # fmt: skip
-    return channels_last(y)
+        return channels_last(y)
 
 
 def _by_kernel(
@@ -265,9 +264,15 @@ def _backward(
     up_last: bool,
     slope: float,
 ) -> list[Tensor]:
-    return upcat_conv_backward(
-        gradient, y, low, skips, weight, up, up_weight, up_bias, up_last, slope
-    )
+    with torch.autocast(weight.device.type, enabled=False):
+        found = upcat_conv_backward(
+            gradient, y, low, skips, weight, up, up_weight, up_bias, up_last, slope
+        )
+    images = len(skips) + (low is not None)
+    return [
+        *(channels_last(x) for x in found[:images]),
+        *(x.contiguous() for x in found[images:]),
+    ]
 
 
 @_backward.register_fake
@@ -286,9 +291,9 @@ def _(
     weights = [x for x in (up_weight, up_bias) if x is not None]
     return [
         *(empty_channels_last(x, *x.shape) for x in images),
-        torch.empty_like(weight, memory_format=torch.contiguous_format),
+        weight.new_empty(weight.shape),
         weight.new_empty(weight.shape[0]),
-        *(torch.empty_like(x) for x in weights),
+        *(x.new_empty(x.shape) for x in weights),
     ]
 
 

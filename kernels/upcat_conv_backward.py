@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nestgen.kernels.activation import activation_backward
-from nestgen.kernels.layout import channels_last
 from nestgen.kernels.upcat_conv_reference import up2x
 
 
@@ -43,7 +42,7 @@ def upcat_conv_backward(
         columns = weight.narrow(1, at, part.shape[1])
         at += part.shape[1]
         of_part, of_columns = _convolution_backward(gz, part, columns)
-        by_part.append(channels_last(of_part))
+        by_part.append(of_part)
         by_columns.append(of_columns)
     by_up: list[Tensor] = []
     if low is not None:
@@ -76,11 +75,11 @@ def _up2x_backward(
             gradient, low, up_weight, [up_weight.shape[1]], [2, 2], [0, 0], [1, 1],
             True, [0, 0], 1, [True, True, True],
         )  # fmt: skip
-        return [channels_last(found[0]), *found[1:]]
+        return list(found)
     if up == "nearest":
         of_low = torch.ops.aten.upsample_nearest2d_backward(gradient, *sizes, 2.0, 2.0)
     else:
         of_low = torch.ops.aten.upsample_bilinear2d_backward(
             gradient, *sizes, up == "bilinear-aligned", 2.0, 2.0
         )
-    return [channels_last(of_low)]
+    return [of_low]

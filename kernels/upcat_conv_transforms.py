@@ -37,7 +37,8 @@ class Transformable(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         """The gradients, in the order of the arguments, in operators of torch."""
-        return gradients_of(ctx, upcat_conv_backward, *gradients)
+        with torch.autocast(gradients[0].device.type, enabled=False):
+            return gradients_of(ctx, upcat_conv_backward, *gradients)
 
     @staticmethod
     def vmap(info: Any, axes: tuple[Any, ...], options: Any, *tensors: Any) -> Any:

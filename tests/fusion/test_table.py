@@ -179,6 +179,7 @@ def test_a_configuration_reads_back(one: Configuration) -> None:
         "8x16x32x32",
         "8x16x32x32 w4 s3 .cb",
         "8x16x32x32 w4 s3 .ca ",
+        "8x16x32x32 w4 s3 xca",
         "8x16x32x32 w3 s3",
         "8x16x32x32 w64 s3",
         "8x16x32x32 w4 s0",

@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from nestgen.kernels import ahead_of_time
 from nestgen.kernels.ahead_of_time import (
@@ -18,6 +20,7 @@ from nestgen.kernels.ahead_of_time import (
     Job,
     shipped_jobs,
 )
+from nestgen.kernels.call import Up
 from nestgen.kernels.configurations import KERNELS
 from nestgen.kernels.normed_configurations import KERNELS as NORMED
 
@@ -104,6 +107,24 @@ def test_every_target_has_what_fits(target: str) -> None:
         jobs = list(shipped_jobs([kernel], [target], ["bf16"], [64]))
         assert jobs
         assert all(job.configuration.since <= gpu.arch for job in jobs)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_what_runs_on_wider_layers_is_compiled_too(kernel: str) -> None:
+    """By programs that hold some of the channels, and no head."""
+    up: Up = "phases" if kernel == "phase" else "nearest"
+    jobs = [
+        job
+        for job in shipped_jobs([kernel], ["sm_90"], ["bf16"], [128])
+        if job.up == up
+    ]
+    for channels in (128, 256):
+        call = ahead_of_time.example_call(up, channels, torch.bfloat16)
+        call = replace(call, outputs=["features"])
+        shipped = KERNELS[kernel](call, TARGETS["sm_90"].gpu)
+        assert [job.configuration for job in jobs] == shipped
+    for job in jobs:
+        assert ahead_of_time._example_launch(job).configuration == job.configuration
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, compile_job: Any) -> None:

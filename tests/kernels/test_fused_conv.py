@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nestgen.kernels import availability, configurations
 from nestgen.kernels.call import OUTPUTS, UPS, Call, Up
-from nestgen.kernels.configurations import Gpu
+from nestgen.kernels.configurations import KERNELS, Gpu
 from nestgen.kernels.fused_conv import IMPLEMENTATIONS, fused_conv
 from tests.kernels.calls import Case, assert_exact
 
@@ -70,6 +70,27 @@ def test_the_operator_by_a_kernel(impl: str) -> None:
     torch.library.opcheck(torch.ops.nestgen.fused_conv.default, given)
 
 
+def test_the_operator_keeps_its_dtype_under_autocast() -> None:
+    call = Case(bias="none").call()
+    with torch.autocast("cpu", torch.bfloat16):
+        (y,) = torch.ops.nestgen.fused_conv(*arguments(call, "reference"))
+    assert y.equal(fused_conv(call)[0])
+
+
+@pytest.mark.parametrize("impl", sorted(set(IMPLEMENTATIONS) - {"reference"}))
+def test_vectors_lie_anywhere_in_memory(impl: str) -> None:
+    pytest.importorskip("triton")
+    up: Up = "phases" if impl == "phase" else "none"
+    call = Case(up, (2, 4), bias="vector", outputs=("logits",)).call()
+    apart = {
+        name: torch.stack([vector, torch.full_like(vector, 1e3)], 1)[:, 0]
+        for name, vector in [("bias", call.bias), ("head_bias", call.head_bias)]
+        if vector is not None
+    }
+    call = replace(call, **apart)  # type: ignore[arg-type]
+    assert_exact(call, fused_conv(call, impl))
+
+
 class Fused(nn.Module):
     """One node of a graph."""
 
@@ -114,6 +135,7 @@ Z = torch.zeros
         (wrong(low_weight=None), "low_weight with up='phases' is not allowed"),
         (replace(Case().call(), skips=()), r"skips=\[\] is not allowed"),
         (wrong(head_weight=None), "head_weight=None is not allowed"),
+        (replace(Case().call(), head_weight=None), "a tensor for .* or a head_bias"),
         (wrong(weight=Z(4, 3, 3)), r"weight: \[4, 3, 3\] is not allowed, 4 axes"),
         (wrong(weight=Z(4, 2, 3, 3)), r"weight: .* is not allowed, \[4, 3, 3, 3\]"),
         (wrong(skips=[Z(1, 3, 4, 6), Z(1, 0, 4, 5)]), r"skips\[1\]: \[1, 0, 4, 5\]"),
@@ -151,6 +173,18 @@ def test_what_is_named_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "strides (105, 35, 7, 1), which is not channels_last" in refusal(upright)
     monkeypatch.setattr(availability, "find_spec", lambda name: None)
     assert refusal(call) == f"{cannot}triton is not installed"
+
+
+@pytest.mark.parametrize("impl", KERNELS)
+@pytest.mark.parametrize("channels", [16, 32, 64, 128])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_something_that_is_shipped_fits_every_gpu(
+    impl: str, channels: int, dtype: torch.dtype
+) -> None:
+    up: Up = "phases" if impl == "phase" else "none"
+    for outputs in (("features",), ("logits",)):
+        case = Case(up, (2, 2), (64,), channels=channels, outputs=outputs)
+        assert KERNELS[impl](case.call(dtype), Gpu(80, 64 * 1024))
 
 
 def test_triton_needs_a_gpu_of_a_certain_age(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,9 +224,13 @@ def test_is_one_node_for_torch_export() -> None:
         def forward(self, x: Tensor, weight: Tensor) -> Tensor:
             return normed_conv([Part(x, resampling="nearest")], weight)[0]
 
-    inputs = torch.zeros(2, 1, 3, 3), torch.zeros(2, 1, 3, 3)
-    program = torch.export.export(Layer(), inputs)
+    x, weight = torch.zeros(2, 1, 3, 3), torch.zeros(2, 1, 3, 3)
+    any_batch = {0: torch.export.Dim("batch")}
+    program = torch.export.export(
+        Layer(), (x, weight), dynamic_shapes=(any_batch, None)
+    )
     assert "nestgen.normed_conv" in str(program.graph)
+    inputs = torch.ones(3, 1, 3, 3), weight
     torch.testing.assert_close(program.module()(*inputs), Layer()(*inputs))
 
 
@@ -259,6 +263,8 @@ V = torch.zeros(2)
         ([Part(X)], W[..., :2], r"weight: \[3, 2, 3, 2\] is not allowed"),
         ([Part(X)], W.long(), "weight: torch.int64 is not allowed, a floating"),
         ([Part(X.half())], W, "source of torch.float16 is not allowed, torch.float32"),
+        ([Part(X)], W.to("meta"), "source on cpu is not allowed, weight is on meta"),
+        ([Part(X, V, V.to("meta"))], W, "shift on meta is not allowed, .* on cpu"),
     ],
 )
 def test_says_what_does_not_fit(parts: list[Part], weight: Tensor, words: str) -> None:

@@ -63,6 +63,7 @@ def test_the_operator(mode: Mode) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
+        ({"low": torch.zeros(2, 2, 3)}, r"low: \[2, 2, 3\] is not allowed, \[N, C, h"),
         ({"mode": "cubic"}, "mode='cubic' is not allowed, nearest, bilinear"),
         ({"impl": "cuda"}, "impl='cuda' is not allowed, reference, triton"),
         ({"size": (2, 4)}, r"size=\(2, 4\) is not allowed, twice \[2, 3\]"),
@@ -72,6 +73,6 @@ def test_the_operator(mode: Mode) -> None:
     ],
 )
 def test_what_does_not_fit(arguments: dict[str, object], line: str) -> None:
-    given: dict[str, object] = {"mode": "nearest", **arguments}
+    given: dict[str, object] = {"low": image(1, 2, 2, 3), "mode": "nearest"}
     with pytest.raises(ValueError, match=line):
-        raise2x(image(1, 2, 2, 3), **given)  # type: ignore[arg-type]
+        raise2x(**given | arguments)  # type: ignore[arg-type]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 
@@ -22,5 +25,9 @@ def test_a_pixel_is_numbered_in_64_bits() -> None:
     assert out.item() == 3 * 2**40 + 5 * 2**20 + 7
 
 
-def test_float32_is_multiplied_as_torch_does() -> None:
-    assert dot_precision(torch.zeros(1)) == "ieee"
+@pytest.mark.parametrize(("allowed", "precision"), [(True, "tf32"), (False, "ieee")])
+def test_float32_is_multiplied_as_torch_does(allowed: bool, precision: str) -> None:
+    on_gpu: Any = SimpleNamespace(is_cuda=True)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=allowed):
+        assert dot_precision(on_gpu) == precision
+        assert dot_precision(torch.zeros(1)) == "ieee"

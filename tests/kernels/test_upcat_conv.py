@@ -115,6 +115,21 @@ def test_is_an_operator_that_torch_can_trust(case: Case) -> None:
 
 
 @pytest.mark.parametrize("up", ["transpose", "nearest"])
+def test_so_is_its_backward_whatever_the_layout(up: str) -> None:
+    case = Case(up, size=(8, 8), skips=(16,))
+    low, skips, weight, _, up_weight, up_bias = (
+        channels_last(x) if isinstance(x, Tensor) and x.ndim == 4 else x
+        for x in case.tensors(torch.float32).values()
+    )
+    skips = [channels_last(skip) for skip in skips]
+    y = channels_last(torch.ones(2, 4, 8, 8))
+    of_up = up, up_weight, up_bias, False, 0.0
+    torch.library.opcheck(
+        torch.ops.nestgen.upcat_conv_backward, (y, y, low, skips, weight, *of_up)
+    )
+
+
+@pytest.mark.parametrize("up", ["transpose", "nearest"])
 @pytest.mark.parametrize("size", [(2, 2), (4, 6), (2, 8)])
 @pytest.mark.parametrize("up_last", [False, True])
 def test_composed_is_exact_at_the_borders_too(
@@ -229,6 +244,9 @@ def test_is_one_node_to_export_and_compile() -> None:
     low = tensors["low"].requires_grad_()
     expected = Hot()(low)
     torch.testing.assert_close(compiled(low), expected, rtol=0, atol=0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # which was off for the export
+        again = program.module()(low)
+    torch.testing.assert_close(again, expected, rtol=0, atol=0)
 
 
 def test_is_differentiable_by_torch_func() -> None:
@@ -275,6 +293,44 @@ def test_is_mapped_by_torch_func() -> None:
     expected = torch.stack([run(*pair) for pair in zip(low, weight, strict=True)])
     found = torch.func.vmap(run)(low, weight)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_gradients_of_each_image_by_torch_func() -> None:
+    case, tensors = Case("nearest"), Case("nearest").tensors()
+
+    def loss(weight: Tensor, low: Tensor) -> Tensor:
+        return case.run(upcat_conv, tensors | {"low": low, "weight": weight}).sum()
+
+    low, weight = torch.stack([tensors["low"], -tensors["low"]]), tensors["weight"]
+    found = torch.func.vmap(torch.func.grad(loss), (None, 0))(weight, low)
+    expected = torch.stack([torch.func.grad(loss)(weight, one) for one in low])
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("up", UPS)
+def test_autocast_leaves_what_was_made_without_it(up: str) -> None:
+    case, tensors = Case(up), Case(up).tensors(torch.float32)
+    weight = tensors["weight"].requires_grad_()
+    loss = case.run(upcat_conv, tensors).sum()
+    (expected,) = torch.autograd.grad(loss, weight, retain_graph=True)
+    pull: Any = torch.func.vjp(
+        lambda w: case.run(upcat_conv, tensors | {"weight": w}).sum(), weight.detach()
+    )[1]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (found,) = torch.autograd.grad(loss, weight)
+        (pulled,) = pull(torch.ones(()))
+    torch.testing.assert_close((found, pulled), (expected, expected), rtol=0, atol=0)
+
+
+def test_tells_the_shape_of_what_is_not_there() -> None:
+    case = Case()
+    with torch.device("meta"):
+        like = torch.empty(())
+    tensors = {
+        name: [s.to(like) for s in x] if isinstance(x, list) else x.to(like)
+        for name, x in case.tensors(torch.float32).items()
+    }
+    assert case.run(upcat_conv, tensors).shape == (2, 4, 4, 6)
 
 
 def test_takes_the_dtype_of_autocast() -> None:
