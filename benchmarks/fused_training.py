@@ -6,8 +6,8 @@ UNet++ of depth 4 with its default widths and four heads, a batch of two 160x160
 float32, by each way up. A step is forward and backward, without the optimizer, which is
 the same. The network as it is and fused take turns, so that their ratio holds on a busy
 machine too; before that the gradients of both are held against float64. The bytes are
-counted for a batch of eight 512x512 images in bfloat16 too. Writes
-benchmarks/results/fused-training-cpu.json.
+counted for a batch of eight 512x512 images in bfloat16 too, and of other networks.
+Writes benchmarks/results/fused-training-cpu.json.
 """
 
 from __future__ import annotations
@@ -37,34 +37,43 @@ from nestgen.machine import describe_machine
 from nestgen.surgery.kept import output_tensors
 from nestgen.training.timing import time_in_turn
 
+Plain = dict[str, Any]
+
 RESULTS = Path(__file__).parent / "results"
 UPS = ("transpose", "nearest", "bilinear")
 PACKAGES = ["nestgen", "torch"]
 LARGE = (8, 512)
 """The batch and the sides of images for which bytes are counted in bfloat16 too."""
+OTHERS: dict[str, Plain] = {
+    "depth 1": {"depth": 1},
+    "depth 2": {"depth": 2},
+    "depth 3": {"depth": 3},
+    "residual": {"block": {"kind": "residual"}},
+    "pre-activation": {"block": {"kind": "double-preact"}},
+    "separable": {"block": {"kind": "separable"}},
+    "inverted": {"block": {"kind": "inverted"}},
+    "ConvNeXt": {"block": {"kind": "convnext", "norm": "layer"}},
+    "group norm": {"block": {"norm": "group"}},
+    "SiLU": {"block": {"activation": "silu"}},
+    "dropout": {"block": {"dropout": 0.1}},
+    "gates": {"skip": "gate"},
+}
+"""What else a network may be, of which less is fused."""
 MOST = 2.0
 """How much worse than the network's the fused one's gradients may be rounded."""
 
 EAGER, FUSED = STYLES = ("eager", "fused")
-Plain = dict[str, Any]
 
 
 def measure(spec: NestSpec, batch: int, side: int, rounds: int) -> Plain:
     """Steps of one network in both styles, in turn, and the bytes that they keep."""
-    torch.manual_seed(0)
-    network = build(spec).train()
-    own = copy.deepcopy(network)
-    smallest = [2 * multiple for multiple in NestGraph(spec).multiples]
-    fused = fuse_training(own, torch.randn(2, spec.in_channels, *smallest))
-    styles = dict(zip(STYLES, (network, fused), strict=True))
+    styles = both(spec)
     x = torch.randn(batch, spec.in_channels, side, side)
     errors = gradient_errors(styles, x)
     if not errors[FUSED] <= MOST * errors[EAGER]:
         raise SystemExit(f"{spec.up}: gradients are off, {errors}, nothing is timed")
     runs = {name: partial(step, module, x) for name, module in styles.items()}
     seconds = time_in_turn(runs, rounds)
-    batch, side = LARGE
-    large = (batch, spec.in_channels, side, side)
     pairs = zip(seconds[FUSED], seconds[EAGER], strict=True)
     return {
         "up": spec.up,
@@ -74,9 +83,25 @@ def measure(spec: NestSpec, batch: int, side: int, rounds: int) -> Plain:
         },
         "times_as_long": rounded(spread_of([ours / theirs for ours, theirs in pairs])),
         "saved": saved(styles, x.shape, torch.float32),
-        "saved_large": saved(styles, large, torch.bfloat16),
+        "saved_large": saved_large(styles, spec),
         "gradient_errors": errors,
     }
+
+
+def both(spec: NestSpec) -> dict[str, nn.Module]:
+    """A network, and one of the same weights that trains fused."""
+    torch.manual_seed(0)
+    network = build(spec).train()
+    smallest = [2 * multiple for multiple in NestGraph(spec).multiples]
+    example = torch.randn(2, spec.in_channels, *smallest)
+    fused = fuse_training(copy.deepcopy(network), example)
+    return {EAGER: network, FUSED: fused}
+
+
+def saved_large(styles: Mapping[str, nn.Module], spec: NestSpec) -> Plain:
+    """The bytes that are kept for `LARGE` images."""
+    batch, side = LARGE
+    return saved(styles, (batch, spec.in_channels, side, side), torch.bfloat16)
 
 
 def saved(
@@ -165,6 +190,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         **{name: getattr(options, name) for name in ("depth", "batch", "side")},
         "rounds": options.rounds,
         "threads": options.threads,
+        "shares_of_others": {
+            name: saved_large(both(spec), spec)["share"]
+            for name, fields in OTHERS.items()
+            for spec in [NestSpec(**{"depth": options.depth, **fields})]
+        },
         "networks": [],
     }
     for up in options.ups:
@@ -173,6 +203,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         report["networks"].append(row)
         write_whole(options.output, json.dumps(report, indent=2) + "\n")
     show(report["networks"])
+    shares = report["shares_of_others"]
+    print(", ".join(f"{name} {share:.2f}" for name, share in shares.items()))
 
 
 if __name__ == "__main__":

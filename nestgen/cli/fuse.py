@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     default="eager",
     show_default=True,
     metavar="NAME",
-    help="What will run it: eager, compile, onnxruntime, openvino; or kernels.",
+    help="What will run it: eager, compile, onnxruntime, openvino; kernels on a GPU, "
+    "or one of them: gather, phase, rows.",
 )
 @click.option("--tune", is_flag=True, help="Measure here which kernels are best.")
 @click.option("--size", type=Size(), help="Of images to choose kernels for.  [small]")
@@ -85,6 +86,11 @@ def command(
     from nestgen.fusion.choose import RUNTIMES
     from nestgen.fusion.fuse import fuse
 
+    if target == "onnxruntime" and dtype == "bfloat16":
+        raise click.UsageError(
+            f"--dtype: {dtype} is not allowed with onnxruntime, which has no "
+            "convolution of it, float32 or float16"
+        )
     for name, given in (("--size", size), ("--batch-size", batch_size)):
         if given is not None and target in RUNTIMES:
             raise click.UsageError(f"{name}: says nothing without --target kernels")
@@ -102,7 +108,8 @@ def command(
     else:
         _show(fused)
     if onnx and not as_json:
-        click.echo(f"wrote {onnx}")
+        only = ", for images of the example's size alone" if fused.sides else ""
+        click.echo(f"wrote {onnx}{only}")
 
 
 def _sides(size: tuple[int, ...] | None, x: Tensor) -> tuple[int, ...]:

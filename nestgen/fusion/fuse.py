@@ -136,7 +136,7 @@ def fuse(
     if cuda_graph:
         require_gpu(used)
     known, tuning = _measurements(target, tune)
-    with torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad():
         with _repeatable(), told("the module does not run on the example"):
             given = run(twin(module), inputs)
         if not output_tensors(given):

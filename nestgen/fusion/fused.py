@@ -20,6 +20,9 @@ class Fused(nn.Module):
 
     Attributes:
         inside: the graph, which returns a tuple of tensors.
+        conditions: on the sizes of inputs, as Python; for others the graph is not known
+            to hold.
+        sides: on which there is a condition, as an input's number and its axis.
         report: what was done to each convolution; `fuse` sets it.
     """
 
@@ -29,13 +32,13 @@ class Fused(nn.Module):
         self, inside: fx.GraphModule, like: Any, conditions: Sequence[str] = ()
     ) -> None:
         super().__init__()
-        self.inside = inside
+        self.inside, self.conditions = inside, tuple(conditions)
         numbers = count()
         self._like = tree_map(
             lambda leaf: _Place(next(numbers)) if hasattr(leaf, "shape") else leaf, like
         )
         names = [node.name for node in self.placeholders]
-        self._sides = [
+        self.sides = [
             (names.index(name), axis) for _, name, axis in sides_of(conditions)
         ]
         self._fit = _function(conditions)
@@ -53,12 +56,14 @@ class Fused(nn.Module):
 
     def takes(self, *inputs: Tensor) -> bool:
         """Whether the graph is known to hold for inputs of these sizes."""
-        return self._fit(*(inputs[n].shape[axis] for n, axis in self._sides))
+        return self._fit(*(inputs[n].shape[axis] for n, axis in self.sides))
 
     def forward(self, *inputs: Tensor) -> Any:
         """As the original; `ValueError` for sizes of which the graph is not known."""
         if not self.takes(*inputs):
-            raise ValueError("its channels or sizes are not like those of the example")
+            shapes = ", ".join(str(list(x.shape)) for x in inputs)
+            rule = " and ".join(self.conditions)
+            raise ValueError(f"an input {shapes} is not allowed, only where {rule}")
         tensors = self.inside(*inputs)
         return tree_map(
             lambda leaf: tensors[leaf.number] if isinstance(leaf, _Place) else leaf,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from nestgen.fusion.operations import Act, Concatenation, Convolution, Up
+from nestgen.fusion.read import resizes
 from nestgen.fusion.work import Work
 from nestgen.fusion.writes import rewritten
 
@@ -138,4 +139,8 @@ def _raised(work: Work, node: fx.Node, parts: tuple[fx.Node, ...]) -> int | None
                 work.rows[node].leave("what it up-samples is read elsewhere too")
             else:
                 return at
+        elif found is None and resizes(work.traced, part):
+            work.rows[node].leave(
+                "what it up-samples is not for certain by 2, nearest or bilinear"
+            )
     return None

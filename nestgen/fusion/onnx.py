@@ -17,8 +17,9 @@ from nestgen.surgery.kept import Inputs, output_tensors
 def onnx_of(fused: Fused, example: Tensor | Inputs) -> bytes:
     """The model, whose outputs have their names, as L1; batch and sides are open.
 
-    A network that nestgen did not write may fix sides by how it computes. Raises
-    `ModuleError` where the exporter of torch is not installed or cannot do it.
+    Those on which the graph has a condition are the example's, since a model would not
+    look at it. Raises `ModuleError` where the exporter of torch is not installed or
+    cannot do it.
 
     >>> from torch import nn
     >>> from nestgen.fusion.fuse import fuse
@@ -32,7 +33,8 @@ def onnx_of(fused: Fused, example: Tensor | Inputs) -> bytes:
                 f"{package} is not installed; pip install onnx onnxscript"
             )
     given = (example,) if isinstance(example, Tensor) else example
-    inputs = tuple(_several(x) for x in given)
+    fixed = set(fused.sides)
+    inputs = tuple(x if (n, 0) in fixed else _several(x) for n, x in enumerate(given))
     with torch.no_grad():
         names = list(output_tensors(fused(*inputs)))
     try:
@@ -43,8 +45,12 @@ def onnx_of(fused: Fused, example: Tensor | Inputs) -> bytes:
 
 def _exported(fused: Fused, inputs: Inputs, names: list[str]) -> bytes:
     open_sides = tuple(
-        {axis: torch.export.Dim.AUTO for axis in range(x.ndim) if axis != 1}
-        for x in inputs
+        {
+            axis: torch.export.Dim.AUTO
+            for axis in range(x.ndim)
+            if axis != 1 and (n, axis) not in fused.sides
+        }
+        for n, x in enumerate(inputs)
     )
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

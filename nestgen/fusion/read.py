@@ -49,6 +49,13 @@ def read(traced: fx.GraphModule, node: fx.Node) -> Operation | None:
     return None if given is None else reader(given)
 
 
+def resizes(traced: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether `node` interpolates an image, in whatever way."""
+    if node.op == "call_module":
+        return isinstance(traced.get_submodule(str(node.target)), nn.Upsample)
+    return node.target in _RESIZES
+
+
 _CALLS = ("call_function", "call_method")
 
 
@@ -349,6 +356,9 @@ _FUNCTIONS: dict[Any, _Known] = {
         (F.pad, aten.pad.default), (("input", "pad", "mode", "value"), _pad)
     ),
 }  # fmt: skip
+_RESIZES = [
+    function for function, (names, _) in _FUNCTIONS.items() if "scale_factor" in names
+]
 _FIRST_OF: dict[Any, tuple[str, ...]] = {
     aten._native_batch_norm_legit_no_training.default: (
         "input", "weight", "bias", "running_mean", "running_var", "momentum", "eps",

@@ -79,7 +79,11 @@ def fuse_training(network: nn.Module, example: Tensor | Inputs) -> FusedTraining
         raise ModuleError(
             f"{type(network).__name__}: nothing of it can be fused for training, {why}"
         )
-    _require_equal(fused, inputs)
+    try:
+        _require_equal(fused, inputs)
+    except ModuleError:
+        _require_followed(network, inputs)
+        raise
     return fused
 
 
@@ -94,6 +98,18 @@ def _traced(network: nn.Module) -> fx.GraphModule:
         raise ModuleError(
             f"torch.fx cannot follow {name}: {in_a_line(error)}"
         ) from error
+
+
+def _require_followed(network: nn.Module, inputs: Inputs) -> None:
+    """Raise where torch.fx wrote down something else than what the network does."""
+    name, doubled = type(network).__name__, tuple(x.double() for x in inputs)
+    twin = copy.deepcopy(network).double()
+    with told(f"{name}: does not train on the example"):
+        expected = _one_step(copy.deepcopy(twin), doubled)["output"]
+    with told(f"torch.fx does not follow {name}"):
+        ours = _one_step(_traced(twin), doubled)["output"]
+    if not all(torch.allclose(ours[key], y) for key, y in expected.items()):
+        raise ModuleError(f"torch.fx does not follow {name}: its trace gives others")
 
 
 def _require_equal(fused: FusedTraining, inputs: Inputs) -> None:

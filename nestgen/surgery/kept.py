@@ -97,12 +97,13 @@ def output_tensors(outputs: Any) -> dict[str, Any]:
 
 def inputs_of(example: Tensor | Inputs) -> Inputs:
     """What a user gives as an example, as a tuple of tensors."""
-    inputs = (example,) if isinstance(example, Tensor) else example
-    if not isinstance(inputs, tuple) or not all(isinstance(x, Tensor) for x in inputs):
-        raise ModuleError(
-            f"example: a {type(example).__name__} is not allowed, a tensor or a tuple "
-            "of tensors"
-        )
+    inputs = example if isinstance(example, tuple) else (example,)
+    for x in inputs:
+        if not isinstance(x, Tensor):
+            raise ModuleError(
+                f"example: a {type(x).__name__} is not allowed, a tensor or a tuple "
+                "of tensors"
+            )
     return inputs
 
 

@@ -19,6 +19,18 @@ from nestgen.fusion.choice import Choice
 KERNELS = ["model.pt", "--target", "kernels"]
 LINEAR = ["--module", "torch.nn:Linear", "--argument", "in_features=4"]
 LINEAR += ["--argument", "out_features=2", "--example", "4"]
+BY_SIZE = """
+from torch import nn
+
+
+class BySize(nn.Conv2d):
+    def __init__(self):
+        super().__init__(1, 2, 3)
+
+    def forward(self, x):
+        y = super().forward(x)
+        return y.relu() if x.shape[-1] > 70 else y.tanh()
+"""
 TORCH = [Choice(), Choice("split"), Choice("composed")]
 
 
@@ -74,6 +86,13 @@ def test_exports_for_any_size_with_the_levels_as_names(model: Path) -> None:
             )
 
 
+def test_tells_that_an_export_is_for_one_size_alone(model: Path) -> None:
+    Path("by.py").write_text(BY_SIZE, encoding="utf-8")
+    given = ["--module", "by.py:BySize", "--example", "1,1,8,9"]
+    told = run("fuse", *given, "-o", "by.onnx")
+    assert told.endswith("wrote by.onnx, for images of the example's size alone\n")
+
+
 def test_fuses_a_network_that_nestgen_did_not_write(model: Path) -> None:
     words = ["--argument", "in_channels=3", "--argument", "out_channels=2"]
     words += ["--argument", "kernel_size=3", "--example", "1,3,8,8"]
@@ -103,6 +122,10 @@ def test_fuses_a_network_that_nestgen_did_not_write(model: Path) -> None:
         ),
         (["model.pt", "--tune"], "tune: target 'eager' is not allowed, kernels alone"),
         (["model.pt", "--device", "tpu"], "--device: 'tpu' is not there"),
+        (
+            ["model.pt", "--target", "onnxruntime", "--dtype", "bfloat16"],
+            "--dtype: bfloat16 is not allowed with onnxruntime",
+        ),
         ([*LINEAR, "--device", "tpu"], "--device: 'tpu' is not there"),
         (["model.pt", "--example", "1,3,8,8"], "--example: says nothing without"),
     ],

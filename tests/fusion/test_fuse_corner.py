@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from nestgen.arch.spec import NestSpec
 from nestgen.codegen.load import build
 from nestgen.fusion.fuse import fuse
+from nestgen.fusion.onnx import onnx_of
 
 
 class OneSize(nn.Module):
@@ -69,5 +71,16 @@ def test_the_example_where_a_corner_is_taken_otherwise() -> None:
     fast = fuse(model, x)
     assert fast.report.inputs[0] == (1, 1, 72, 72)
     torch.testing.assert_close(fast(x), model(x))
-    with pytest.raises(ValueError, match="not like those of the example"):
+    with pytest.raises(ValueError, match="only where "):
         fast(torch.randn(1, 1, 64, 64))
+
+
+def test_what_was_followed_for_some_sizes_is_exported_for_one() -> None:
+    model, x = BySize().eval(), torch.randn(1, 1, 9, 10)
+    session = onnxruntime.InferenceSession(onnx_of(fuse(model, x), x))
+    for number in (1, 3):
+        wide = torch.randn(number, 1, 9, 10)
+        (found,) = session.run(None, {"x": wide.numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), model(wide))
+    with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument):
+        session.run(None, {"x": torch.randn(1, 1, 9, 80).numpy()})

@@ -250,6 +250,20 @@ class WritingOver(nn.Module):
         return z + F.relu(y, inplace=True)
 
 
+class Dropping(nn.Module):
+    """Does what torch.fx leaves out, since what it traces with is no tensor."""
+
+    def __init__(self, twice: bool) -> None:
+        super().__init__()
+        self.twice = twice
+        self.conv = nn.Conv2d(6 if twice else 3, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        known = isinstance(x, Tensor)
+        y: Tensor = self.conv(torch.cat([x, x], 1) if known and self.twice else x)
+        return y + 1 if known else y
+
+
 class Deciding(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) if x.sum() > 0 else x
@@ -283,6 +297,8 @@ def hooked() -> nn.Module:
         (WritingOver(), "relu: writes over conv, which is read elsewhere too"),
         (Frozen(), "the gradient of conv.weight is another once the network is fused"),
         (Deciding(3, 3, 1), "torch.fx cannot follow Deciding: TraceError"),
+        (Dropping(True), "torch.fx does not follow Dropping .RuntimeError: Given"),
+        (Dropping(False), "torch.fx does not follow Dropping: its trace gives others"),
         (hooked(), "x0_0 has hooks, and is not followed"),
         (nn.Sequential(nn.Conv2d(3, 3, 5)), "can be fused for training, its kernel is"),
         (nn.Sequential(nn.ReLU()), "it has no convolution"),
