@@ -21,7 +21,8 @@ READ, WRITE, UP = EDGES["skip"].line, NODES["head"].line, EDGES["up"].line
 PALE, GREY = "#f2f2f2", "#8c8c8c"
 TITLE = "A node as it is written, fused, and the slots of its row"
 ALT = (
-    "Three parts. As written, X[0,1] takes five kernels: X[1,0] is up-sampled and "
+    "Three parts. As written, the first convolution of X[0,1] takes five kernels: "
+    "X[1,0] is up-sampled and "
     "written, concatenated with X[0,0] and written, convolved and written, normed and "
     "written, activated and written; {before:g} times the bytes of X[0,0] are moved. "
     "Fused, one kernel reads X[1,0] and X[0,0] where they lie and writes the result "
@@ -61,7 +62,7 @@ def written() -> list[Step]:
     low, skip = Bar("X[1,0]", 90, 0.5, "encoder"), Bar("X[0,0]", 250, 1, "encoder")
     up, cat = Bar("up-sampled", 180, 1), Bar("concatenated", 345, 2)
     sums, normed = Bar("sums", 440, 1), Bar("normed", 530, 1)
-    result = Bar("half of X[0,1]", 640, 1)
+    result = Bar("conv 1 of X[0,1]", 640, 1)
     return [
         Step("up", 135, 50, (low,), up),
         Step("cat", 290, 50, (up, skip), cat),
@@ -74,7 +75,7 @@ def written() -> list[Step]:
 def fused() -> list[Step]:
     """The same in one kernel."""
     low, skip = Bar("X[1,0]", 280, 0.5, "encoder"), Bar("X[0,0]", 350, 1, "encoder")
-    result = Bar("half of X[0,1]", 500, 1)
+    result = Bar("conv 1 of X[0,1]", 500, 1)
     return [Step("up, cat, conv, norm, act", 390, 260, (low, skip), result)]
 
 

@@ -118,7 +118,9 @@ def _sides(size: tuple[int, ...] | None, x: Tensor) -> tuple[int, ...]:
     sides = tuple(x.shape[2:]) if size is None else size * (axes // len(size))
     if len(sides) != axes or 0 in sides:
         shown = "x".join(map(str, size or ()))
-        raise click.UsageError(f"--size: {shown} is not allowed, {axes} sides, or one")
+        raise click.UsageError(
+            f"--size: {shown} is not allowed, {axes} sides, or one, of 1 or more"
+        )
     return sides
 
 
