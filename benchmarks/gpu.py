@@ -51,7 +51,7 @@ def measure(session: Session) -> None:
     first, *others = networks.cases(session)
     tuning = networks.new_tuning(session)
     parts: tuple[tuple[str, Callable[[], None]], ...] = (
-        ("correct", lambda: wrong.update(correct.check(session))),
+        ("correct", lambda: correct.check(session, wrong)),
         ("facts", lambda: facts.measure(session, wrong)),
         ("the first network", lambda: networks.measure(session, [first], tuning)),
         ("training", lambda: training.measure(session, first)),

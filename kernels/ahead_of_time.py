@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
@@ -370,7 +370,11 @@ def _reports(jobs: Iterable[Job], workers: int) -> Iterator[dict[str, Any]]:
         return
     # not one of them may share what torch or Triton holds
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        yield from pool.map(_report, jobs)
+        for job, future in [(job, pool.submit(_report, job)) for job in jobs]:
+            try:
+                yield future.result()
+            except BrokenExecutor:
+                yield {**asdict(job), "faults": ["a compiler ended the processes"]}
 
 
 def _report(job: Job) -> dict[str, Any]:

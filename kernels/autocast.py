@@ -8,6 +8,13 @@ import torch
 from torch import Tensor
 
 
+def no_autocast(x: Tensor) -> torch.autocast:
+    """A context without autocast on the device of `x`, which may have none."""
+    device = x.device.type
+    known = torch.amp.is_autocast_available(device)
+    return torch.autocast(device if known else "cpu", enabled=False)
+
+
 @overload
 def autocast(x: Tensor) -> Tensor: ...
 @overload

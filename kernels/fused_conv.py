@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nestgen.kernels.autocast import no_autocast
 from nestgen.kernels.availability import why_no_triton
 from nestgen.kernels.call import Call, Output, Up
 from nestgen.kernels.call_check import check_call
@@ -55,7 +56,7 @@ def fused_conv(
 
 
 def _run_reference(call: Call, configuration: Configuration | None) -> list[Tensor]:
-    with torch.autocast(call.weight.device.type, enabled=False):
+    with no_autocast(call.weight):
         return [channels_last(image) for image in run_reference(call)]
 
 

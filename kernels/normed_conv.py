@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nestgen.kernels.autocast import autocast
+from nestgen.kernels.autocast import autocast, no_autocast
 from nestgen.kernels.availability import why_no_triton
 from nestgen.kernels.layout import channels_last, empty_channels_last
 from nestgen.kernels.normed_conv_backward import gradients
@@ -189,7 +189,7 @@ def _forward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     parts = _parts(sources, norms, ups, normed, slopes, resamplings)
     run = _triton(parts).convolve if impl == "triton" else _convolve
-    with torch.autocast(weight.device.type, enabled=False):
+    with no_autocast(weight):
         y, mean, var = run(parts, weight, bias, statistics)
     return y, mean, var
 
@@ -306,7 +306,7 @@ def _backward(
     """Gradients, shaped as what they are of; empty where they are not asked for."""
     parts = _parts(sources, norms, ups, normed, slopes, resamplings)
     run = _triton(parts).gradients if impl == "triton" else gradients
-    with torch.autocast(weight.device.type, enabled=False):
+    with no_autocast(weight):
         found, g_weight, g_bias = run(
             parts, weight, statistics, g, g_mean, g_var, asked
         )

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nestgen.kernels.autocast import autocast
+from nestgen.kernels.autocast import autocast, no_autocast
 from nestgen.kernels.availability import why_no_triton
 from nestgen.kernels.call_reference import run_reference
 from nestgen.kernels.configurations import KERNELS
@@ -189,7 +189,7 @@ def _upcat_conv(
     slope: float,
     impl: str,
 ) -> Tensor:
-    with torch.autocast(weight.device.type, enabled=False):
+    with no_autocast(weight):
         if impl == "composed":
             call = lowered_call(
                 "phases", low, list(skips), weight, bias, up, up_weight, up_bias,
@@ -264,7 +264,7 @@ def _backward(
     up_last: bool,
     slope: float,
 ) -> list[Tensor]:
-    with torch.autocast(weight.device.type, enabled=False):
+    with no_autocast(weight):
         found = upcat_conv_backward(
             gradient, y, low, skips, weight, up, up_weight, up_bias, up_last, slope
         )

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nestgen.kernels.autocast import no_autocast
 from nestgen.kernels.upcat_conv_backward import upcat_conv_backward
 
 
@@ -37,7 +38,7 @@ class Transformable(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         """The gradients, in the order of the arguments, in operators of torch."""
-        with torch.autocast(gradients[0].device.type, enabled=False):
+        with no_autocast(gradients[0]):
             return gradients_of(ctx, upcat_conv_backward, *gradients)
 
     @staticmethod

@@ -29,13 +29,12 @@ SHARE = 0.3
 """Of the budget, that this may take."""
 
 
-def check(session: Session) -> set[tuple[str, str]]:
-    """Kernels and configurations that are wrong; all findings are results."""
+def check(session: Session, wrong: set[tuple[str, str]]) -> None:
+    """Add the kernels and configurations that are wrong; all findings are results."""
     jobs = list(_jobs(session))
     if not session.toy:
         compile_all(jobs, seconds=SHARE * session.left / 2)
     ends = (1 - SHARE) * session.left
-    wrong = set()
     for job in jobs:
         if session.left < ends:
             session.reaches(PART, f"{_words(job)} and later", float("inf"))
@@ -55,7 +54,6 @@ def check(session: Session) -> set[tuple[str, str]]:
         if session.reaches(PART, what):
             with session.guarded(PART, what=what):
                 session.add(PART, {"what": what, "wrong": _network(session, impl)})
-    return wrong
 
 
 def _words(job: Job) -> str:

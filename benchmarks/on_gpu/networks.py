@@ -184,8 +184,8 @@ def _graphed(subject: Subject) -> Run_:
 class Style:
     """How a network is run; `seconds` are about what it takes to get it ready.
 
-    A style that `replays` a CUDA graph allocates nothing when it runs: what its graph
-    holds is not seen, and no peak of memory is told.
+    Of a style that `replays` a CUDA graph no peak of memory is told, since what the
+    graph holds is not seen.
     """
 
     prepare: Callable[[Subject], Run_]

@@ -97,7 +97,8 @@ def command(
     network, x = outside or _own(str(model), device)
     to: Any = {"dtype": getattr(torch, dtype), "device": checked(device)}
     network, x = network.eval().to(**to), x.to(**to)
-    shape = (batch_size or 1, *x.shape[1:2], *_sides(size, x))
+    sides = _sides(size, x)
+    shape = (batch_size or 1, *x.shape[1:2], *sides) if x.ndim > 1 else x.shape
     typical = x.new_zeros(()).expand(shape)  # which takes no memory yet
     with _tuning(tune) as tuning:
         fused = fuse(network, x, target=target, typical=typical, tune=tuning)
@@ -108,8 +109,12 @@ def command(
     else:
         _show(fused)
     if onnx and not as_json:
-        only = ", for images of the example's size alone" if fused.sides else ""
-        click.echo(f"wrote {onnx}{only}")
+        fixed = [
+            f"axis {axis} is {side}"
+            for axis, side in enumerate(x.shape)
+            if axis not in (1, *fused.open_axes(x)[0])
+        ]
+        click.echo(f"wrote {onnx}{', where ' if fixed else ''}{' and '.join(fixed)}")
 
 
 def _sides(size: tuple[int, ...] | None, x: Tensor) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, overload
 
 import torch
@@ -141,19 +142,34 @@ def fuse(
             given = run(twin(module), inputs)
         if not output_tensors(given):
             raise ModuleError(f"module: {type(module).__name__} gives no tensor")
-        with _repeatable():
-            try:
-                asked, followed, rejected = _followed(
-                    module, inputs, given, corner=True
-                )
-            except ModuleError:
-                asked, followed, rejected = _followed(module, inputs, given)
-        fused, proven, rows = _retreated(
-            asked,
-            followed,
+        make = partial(
+            _fused,
+            module,
+            inputs,
             given,
             lambda traced: Work(traced, used, target, find or known, tuning),
         )
+        part = _corner(inputs)
+        try:
+            fused = make(part)
+        except ModuleError:
+            if part is inputs:
+                raise
+            fused = make(inputs)
+    return Graphed(fused, used) if cuda_graph else fused
+
+
+def _fused(
+    module: nn.Module,
+    example: Inputs,
+    given: Any,
+    work_on: Callable[[fx.GraphModule], Work],
+    part: Inputs,
+) -> Fused:
+    """The network, followed and proven on a part of its example, and its report."""
+    with _repeatable():
+        asked, followed, rejected = _followed(module, example, given, part)
+    fused, proven, rows = _retreated(asked, followed, given, work_on)
     fused.report = Report(
         rows=rows,
         way=followed.way,
@@ -161,7 +177,7 @@ def fuse(
         error=proven.error,
         inputs=proven.inputs,
     )
-    return Graphed(fused, used) if cuda_graph else fused
+    return fused
 
 
 def _retreated(
@@ -236,15 +252,15 @@ def _require_eval(module: nn.Module) -> None:
 
 
 def _followed(
-    module: nn.Module, example: Inputs, given: Any, corner: bool = False
+    module: nn.Module, example: Inputs, given: Any, part: Inputs
 ) -> tuple[Whole, Followed, dict[str, str]]:
     """What the first way found whose trace gives the bits of the module.
 
-    On a `corner` of the example and what is tried beside it, and on the example. With
-    it the module as it was followed, and why no way before would do.
+    On a part of the example and what is tried beside it, and on the example. Before it
+    the module as it was followed, behind it why no way before would do.
     """
     tensors = output_tensors(given)
-    asked = whole(module, tuple(tensors), _corner(example) if corner else example)
+    asked = whole(module, tuple(tensors), part)
     at_last = replace(asked, tried=(example,), expected=(tuple(tensors.values()),))
     rejected: dict[str, str] = {}
     for way, follow in WAYS.items():
@@ -264,9 +280,9 @@ def _followed(
 
 def _corner(example: Inputs) -> Inputs:
     """Of one image or volume so much that float64 does not take minutes on a CPU."""
-    (x, *others) = example
-    side = CORNER.get(x.ndim)
-    if others or side is None:
+    side = CORNER.get(example[0].ndim) if len(example) == 1 else None
+    if side is None or max(example[0].shape[2:]) <= side:
         return example
+    (x,) = example
     sides: Any = (..., *[slice(side)] * (x.ndim - 2))
     return (x[sides].clone(),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -14,6 +14,8 @@ from nestgen.codegen.expressions import condition
 from nestgen.fusion.report import Report
 from nestgen.surgery.script import on_sides, sides_of
 
+PROBED = range(16, 1025)
+
 
 class Fused(nn.Module):
     """Runs a graph of fused operations and puts its tensors where they were.
@@ -22,7 +24,6 @@ class Fused(nn.Module):
         inside: the graph, which returns a tuple of tensors.
         conditions: on the sizes of inputs, as Python; for others the graph is not known
             to hold.
-        sides: on which there is a condition, as an input's number and its axis.
         report: what was done to each convolution; `fuse` sets it.
     """
 
@@ -38,7 +39,7 @@ class Fused(nn.Module):
             lambda leaf: _Place(next(numbers)) if hasattr(leaf, "shape") else leaf, like
         )
         names = [node.name for node in self.placeholders]
-        self.sides = [
+        self._sides = [
             (names.index(name), axis) for _, name, axis in sides_of(conditions)
         ]
         self._fit = _function(conditions)
@@ -56,19 +57,49 @@ class Fused(nn.Module):
 
     def takes(self, *inputs: Tensor) -> bool:
         """Whether the graph is known to hold for inputs of these sizes."""
-        return self._fit(*(inputs[n].shape[axis] for n, axis in self.sides))
+        return self._fit(*(inputs[n].shape[axis] for n, axis in self._sides))
+
+    def open_axes(self, *inputs: Tensor) -> list[list[int]]:
+        """Of each input the axes, channels apart, whose sides may be any others.
+
+        Those without a condition; the others only where the conditions hold for all
+        `PROBED` sides, each alone beside these inputs' and all at once.
+        """
+        own = [inputs[n].shape[axis] for n, axis in self._sides]
+        free = [at for at, (_, axis) in enumerate(self._sides) if axis != 1]
+        every = all(
+            self._fit(*(probe if at in tried else side for at, side in enumerate(own)))
+            for tried in (free, *([at] for at in free))
+            for probe in PROBED
+        )
+        return [
+            [
+                axis
+                for axis in range(x.ndim)
+                if axis != 1 and (every or (n, axis) not in self._sides)
+            ]
+            for n, x in enumerate(inputs)
+        ]
 
     def forward(self, *inputs: Tensor) -> Any:
         """As the original; `ValueError` for sizes of which the graph is not known."""
         if not self.takes(*inputs):
             shapes = ", ".join(str(list(x.shape)) for x in inputs)
-            rule = " and ".join(self.conditions)
+            rule = next(self._broken(inputs))
             raise ValueError(f"an input {shapes} is not allowed, only where {rule}")
         tensors = self.inside(*inputs)
         return tree_map(
             lambda leaf: tensors[leaf.number] if isinstance(leaf, _Place) else leaf,
             self._like,
         )
+
+    def _broken(self, inputs: Sequence[Tensor]) -> Iterator[str]:
+        """The conditions that do not hold for inputs."""
+        own = {node.name: x for node, x in zip(self.placeholders, inputs, strict=True)}
+        for text in self.conditions:
+            sides = [own[name].shape[axis] for _, name, axis in sides_of([text])]
+            if not _function([text])(*sides):
+                yield text
 
 
 @dataclass(frozen=True)

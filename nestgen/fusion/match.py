@@ -141,6 +141,6 @@ def _raised(work: Work, node: fx.Node, parts: tuple[fx.Node, ...]) -> int | None
                 return at
         elif found is None and resizes(work.traced, part):
             work.rows[node].leave(
-                "what it up-samples is not for certain by 2, nearest or bilinear"
+                "what it interpolates is not surely raised by 2, nearest or bilinear"
             )
     return None

@@ -17,8 +17,8 @@ from nestgen.surgery.kept import Inputs, output_tensors
 def onnx_of(fused: Fused, example: Tensor | Inputs) -> bytes:
     """The model, whose outputs have their names, as L1; batch and sides are open.
 
-    Those on which the graph has a condition are the example's, since a model would not
-    look at it. Raises `ModuleError` where the exporter of torch is not installed or
+    Those that are not (see `fused.open_axes`) are the example's, since a model looks at
+    no conditions. Raises `ModuleError` where the exporter of torch is not installed or
     cannot do it.
 
     >>> from torch import nn
@@ -33,25 +33,22 @@ def onnx_of(fused: Fused, example: Tensor | Inputs) -> bytes:
                 f"{package} is not installed; pip install onnx onnxscript"
             )
     given = (example,) if isinstance(example, Tensor) else example
-    fixed = set(fused.sides)
-    inputs = tuple(x if (n, 0) in fixed else _several(x) for n, x in enumerate(given))
+    axes = fused.open_axes(*given)
+    inputs = tuple(
+        _several(x) if 0 in open_ else x for x, open_ in zip(given, axes, strict=True)
+    )
     with torch.no_grad():
         names = list(output_tensors(fused(*inputs)))
     try:
-        return _exported(fused, inputs, names)
+        return _exported(fused, inputs, axes, names)
     except Exception as error:  # whatever the exporter raises
         raise ModuleError(f"it cannot be exported ({in_a_line(error)})") from error
 
 
-def _exported(fused: Fused, inputs: Inputs, names: list[str]) -> bytes:
-    open_sides = tuple(
-        {
-            axis: torch.export.Dim.AUTO
-            for axis in range(x.ndim)
-            if axis != 1 and (n, axis) not in fused.sides
-        }
-        for n, x in enumerate(inputs)
-    )
+def _exported(
+    fused: Fused, inputs: Inputs, axes: list[list[int]], names: list[str]
+) -> bytes:
+    open_sides = tuple(dict.fromkeys(of, torch.export.Dim.AUTO) for of in axes)
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

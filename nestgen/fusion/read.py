@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch._ops import OpOverload
 from torch.nn import functional as F
 
 from nestgen.fusion.operations import (
@@ -53,7 +54,13 @@ def resizes(traced: fx.GraphModule, node: fx.Node) -> bool:
     """Whether `node` interpolates an image, in whatever way."""
     if node.op == "call_module":
         return isinstance(traced.get_submodule(str(node.target)), nn.Upsample)
-    return node.target in _RESIZES
+    return node.target is F.interpolate or ".upsample" in _name(node.target)
+
+
+def _name(target: object) -> str:
+    """Of an operator of ATen; "" for others. One that is private is called the same."""
+    name = str(target) if isinstance(target, OpOverload) else ""
+    return name.replace("._", ".")
 
 
 _CALLS = ("call_function", "call_method")
@@ -356,9 +363,6 @@ _FUNCTIONS: dict[Any, _Known] = {
         (F.pad, aten.pad.default), (("input", "pad", "mode", "value"), _pad)
     ),
 }  # fmt: skip
-_RESIZES = [
-    function for function, (names, _) in _FUNCTIONS.items() if "scale_factor" in names
-]
 _FIRST_OF: dict[Any, tuple[str, ...]] = {
     aten._native_batch_norm_legit_no_training.default: (
         "input", "weight", "bias", "running_mean", "running_var", "momentum", "eps",

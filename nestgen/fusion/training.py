@@ -13,6 +13,7 @@ from nestgen.fusion.defer import Deferral
 from nestgen.fusion.read import has_hooks
 from nestgen.surgery.kept import Inputs, inputs_of, output_tensors
 from nestgen.surgery.outside import told
+from nestgen.surgery.proof import bits
 from nestgen.surgery.trace import LayerTracer
 
 EXACT = 1e-9
@@ -108,8 +109,15 @@ def _require_followed(network: nn.Module, inputs: Inputs) -> None:
         expected = _one_step(copy.deepcopy(twin), doubled)["output"]
     with told(f"torch.fx does not follow {name}"):
         ours = _one_step(_traced(twin), doubled)["output"]
-    if not all(torch.allclose(ours[key], y) for key, y in expected.items()):
+    if ours.keys() != expected.keys() or not all(
+        _alike(ours[key], y) and torch.equal(bits(ours[key]), bits(y))
+        for key, y in expected.items()
+    ):
         raise ModuleError(f"torch.fx does not follow {name}: its trace gives others")
+
+
+def _alike(x: Tensor, y: Tensor) -> bool:
+    return (x.shape, x.dtype) == (y.shape, y.dtype)
 
 
 def _require_equal(fused: FusedTraining, inputs: Inputs) -> None:
@@ -124,10 +132,15 @@ def _require_equal(fused: FusedTraining, inputs: Inputs) -> None:
     }.items():
         most = max((x.norm() for x in expected.values()), default=torch.zeros(()))
         for name in {**expected, **ours}:
-            x, y = expected.get(name), ours.get(name)
-            # there is none where the network cuts the gradient off
-            if x is None or y is None or not (x - y).norm() <= EXACT * most:
+            if not _near(expected.get(name), ours.get(name), EXACT * most):
                 raise ModuleError(f"{kind} {name} is another once the network is fused")
+
+
+def _near(x: Tensor | None, y: Tensor | None, most: Tensor) -> bool:
+    """Whether both are there, which they are not where a gradient is cut off."""
+    if x is None or y is None or not _alike(x, y):
+        return False
+    return bool((x - y).norm() <= most)
 
 
 def _both(twin: Any, inputs: Inputs, layout: Any) -> list[Step]:

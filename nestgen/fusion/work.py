@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -98,7 +99,8 @@ class Work:
         self, module: nn.Module, name: str, inputs: tuple[fx.Node, ...], at: fx.Node
     ) -> fx.Node:
         """A call of a new module, before the node `at`; in the end it has the name."""
-        path = self._free(_NEW)
+        names = (f"{_NEW}_{number}" for number in count())
+        path = next(name for name in names if not hasattr(self.traced, name))
         with self.graph.inserting_before(at):
             node = self.graph.create_node("call_module", path, inputs)
         self._wished[node] = name

@@ -29,7 +29,7 @@ def test_it_times_steps_and_counts_bytes(toy: list[str]) -> None:
     told = json.loads(Path(toy[-1]).read_text())
     assert told["command"].startswith("python -m benchmarks.fused_training --depth 1 ")
     assert told["machine"]["versions"]["torch"] == torch.__version__
-    assert all(0 < share < 1.5 for share in told["shares_of_others"].values())
+    assert 0 < told["shares_of_others"]["depth 1"] < 0.5
     assert [row["up"] for row in told["networks"]] == ["transpose", "nearest"]
     for row in told["networks"]:
         assert row["milliseconds"].keys() == row["saved"]["bytes"].keys()

@@ -90,7 +90,7 @@ def test_tells_that_an_export_is_for_one_size_alone(model: Path) -> None:
     Path("by.py").write_text(BY_SIZE, encoding="utf-8")
     given = ["--module", "by.py:BySize", "--example", "1,1,8,9"]
     told = run("fuse", *given, "-o", "by.onnx")
-    assert told.endswith("wrote by.onnx, for images of the example's size alone\n")
+    assert told.endswith("wrote by.onnx, where axis 2 is 8 and axis 3 is 9\n")
 
 
 def test_fuses_a_network_that_nestgen_did_not_write(model: Path) -> None:

@@ -536,3 +536,29 @@ def test_a_network_is_fused_where_no_gradient_can_follow() -> None:
     with torch.inference_mode():
         fused = fuse(model, x.clone())
     check_same(model, fused, x)
+
+
+def test_the_name_of_a_parameter_may_be_the_passes_own() -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fused_0 = nn.Parameter(noise(2, 2, 3, 3))
+            self.norm = nn.BatchNorm2d(2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.norm(F.conv2d(x, self.fused_0))
+            return y
+
+    model, x = Own().double().eval(), noise(1, 2, 8, 8).double()
+    fused = fuse(model, x)
+    check_same(model, fused, x)
+    assert folds(fused) == 1
+
+
+def test_an_example_is_needed() -> None:
+    class Alone(nn.Module):
+        def forward(self) -> Tensor:
+            return torch.zeros(1)
+
+    with pytest.raises(ModuleError, match="example: 0 inputs are not allowed, 1 to 4"):
+        fuse(Alone().eval(), ())

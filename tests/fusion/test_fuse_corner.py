@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnxruntime
 import pytest
 import torch
@@ -71,7 +73,9 @@ def test_the_example_where_a_corner_is_taken_otherwise() -> None:
     fast = fuse(model, x)
     assert fast.report.inputs[0] == (1, 1, 72, 72)
     torch.testing.assert_close(fast(x), model(x))
-    with pytest.raises(ValueError, match="only where "):
+    with pytest.raises(
+        ValueError, match=r"64\] is not allowed, only where .*\[3\] > 70$"
+    ):
         fast(torch.randn(1, 1, 64, 64))
 
 
@@ -84,3 +88,32 @@ def test_what_was_followed_for_some_sizes_is_exported_for_one() -> None:
         torch.testing.assert_close(torch.from_numpy(found), model(wide))
     with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument):
         session.run(None, {"x": torch.randn(1, 1, 9, 80).numpy()})
+
+
+def test_all_other_sides_stay_open() -> None:
+    class Checked(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            if x.dim() != 4 or x.shape[1] != 3:
+                raise ValueError("no image")
+            return super().forward(x)
+
+    model, x = Checked(3, 2, 3).eval(), torch.randn(1, 3, 8, 8)
+    fused = fuse(model, x)
+    assert (fused.report.way, fused.open_axes(x)) == ("torch.export", [[0, 2, 3]])
+    session = onnxruntime.InferenceSession(onnx_of(fused, x))
+    other = torch.randn(3, 3, 9, 13)
+    (found,) = session.run(None, {"x": other.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), model(other))
+
+
+def test_the_example_where_the_corner_proves_too_little() -> None:
+    class Telling(nn.Conv2d):
+        """Tells what is another constant for what is tried beside a corner."""
+
+        def forward(self, x: Tensor) -> Any:
+            return super().forward(x), x.shape[-1] * x.shape[-2] > 64 * 64
+
+    model, x = Telling(1, 2, 3).eval(), torch.randn(1, 1, 72, 72)
+    fused = fuse(model, x)
+    assert fused.report.inputs[0] == (1, 1, 72, 72)
+    assert fused(x)[1] is True

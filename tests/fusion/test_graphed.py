@@ -94,8 +94,7 @@ def test_it_may_be_made_and_run_in_any_mode(captures: list[str]) -> None:
     with torch.no_grad():
         assert torch.allclose(fast(x)[0], network(x)[0], atol=1e-6)
     fast = fuse(network, x, cuda_graph=True)
-    with torch.no_grad():
-        fast(x.clone().requires_grad_())
+    fast(x.clone().requires_grad_())
     held: Any = fast._held
     assert not any(x.requires_grad for x in held)
 

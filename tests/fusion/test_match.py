@@ -333,17 +333,22 @@ def to_a_size(low: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(low, like.shape[2:])
 
 
-@pytest.mark.parametrize("raise_", [bicubic, to_a_size])
+def exact(low: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(low, scale_factor=2.0, mode="nearest-exact")
+
+
+@pytest.mark.parametrize("way", ["torch.fx", "torch.export"])
+@pytest.mark.parametrize("raise_", [bicubic, exact, to_a_size])
 def test_why_an_interpolation_is_left_alone_is_told(
-    raise_: Any, does: Does, work_of: MakeWork
+    raise_: Any, way: str, does: Does, work_of: MakeWork
 ) -> None:
     def forward(m: Any, x: Tensor) -> Any:
         return m.conv(torch.cat([x, raise_(F.avg_pool2d(x, 2), x)], 1))
 
     module = does(forward, conv=nn.Conv2d(6, 2, 3, padding=1))
-    work, (path,) = paths_of(work_of, module)
+    work, (path,) = paths_of(work_of, module, way)
     assert path.up == "none"
-    reason = "what it up-samples is not for certain by 2, nearest or bilinear"
+    reason = "what it interpolates is not surely raised by 2, nearest or bilinear"
     assert left(work) == {"conv": [reason]}
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
 
 from nestgen.kernels.call import Output
-from nestgen.kernels.configurations import Configuration, phase_configurations
+from nestgen.kernels.configurations import Configuration, Gpu, phase_configurations
 from nestgen.kernels.fused_conv import fused_conv
 from nestgen.kernels.layout import empty_channels_last
 from tests.kernels.calls import Case, assert_exact
@@ -64,7 +65,7 @@ def test_every_shipped_configuration(
     channels: int, outputs: tuple[Output, ...]
 ) -> None:
     call = Case("phases", (4, 4), channels=channels, outputs=outputs).call()
-    shipped = phase_configurations(call)
+    shipped = phase_configurations(call, Gpu(90, sys.maxsize))
     assert shipped
     for configuration in shipped:
         assert_exact(call, fused_conv(call, "phase", configuration))

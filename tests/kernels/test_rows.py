@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
 
 from nestgen.kernels.call import Output
-from nestgen.kernels.configurations import Configuration, rows_configurations
+from nestgen.kernels.configurations import Configuration, Gpu, rows_configurations
 from nestgen.kernels.fused_conv import fused_conv
 from nestgen.kernels.layout import empty_channels_last
 from tests.kernels.calls import Case, assert_exact
@@ -77,7 +78,7 @@ def test_every_shipped_configuration(
     channels: int, outputs: tuple[Output, ...]
 ) -> None:
     call = Case(size=(3, 3), channels=channels, outputs=outputs).call()
-    shipped = rows_configurations(call)
+    shipped = rows_configurations(call, Gpu(90, sys.maxsize))
     assert len(shipped) > 1
     for configuration in shipped:
         assert_exact(call, fused_conv(call, "rows", configuration))
