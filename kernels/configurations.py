@@ -128,7 +128,7 @@ _PHASE = {
         Configuration(16, 16, 64, 16, stages=1, since=90),
         Configuration(8, 16, 128, 16, warps=8, stages=2),
         Configuration(8, 16, 128, 16, warps=8, stages=1, since=80),
-        Configuration(4, 16, 128, 16, stages=1),
+        Configuration(2, 32, 128, 16, stages=1),
     ),
 }
 _ROWS = {
