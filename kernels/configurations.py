@@ -135,7 +135,7 @@ _ROWS = {
     32: (
         Configuration(4, 64, 32, 32, stages=2),
         Configuration(4, 128, 32, 32, warps=8, stages=2, since=90),
-        Configuration(2, 128, 32, 32, stages=3),
+        Configuration(2, 128, 32, 32, stages=3, since=90),
         Configuration(2, 64, 32, 32, stages=3),
         Configuration(4, 64, 32, 32, stages=1),
         Configuration(4, 32, 32, 32, stages=2),
@@ -145,7 +145,6 @@ _ROWS = {
         Configuration(4, 64, 64, 32, warps=8, stages=2, since=90),
         Configuration(2, 64, 64, 32, stages=2),
         Configuration(2, 64, 64, 64, stages=2),
-        Configuration(4, 32, 64, 32, stages=2, since=90),
     ),
     128: (
         Configuration(2, 64, 128, 32, warps=8, stages=2),

@@ -147,8 +147,9 @@ def normed_gather_kernel(
         total = _add_taps(
             total, images[group], vectors + taken, weight + taken,
             n, y0, x0, row, column, height, width, channel,
-            WIDTHS[group], SLOPES[group], RESAMPLINGS[group], RESTS[group],
-            COLUMNS, CO, SIDE, BLOCK_CI, CACHE, PRECISION,
+            WIDTHS[group], SLOPES[group],
+            tl.constexpr(RESAMPLINGS[group]),  # which a text in a tuple is not in 3.6
+            RESTS[group], COLUMNS, CO, SIDE, BLOCK_CI, CACHE, PRECISION,
         )  # fmt: skip
         taken += WIDTHS[group] * len(images[group])
     total = biased(total, bias, row, column, height, width, channel, CO, False)
