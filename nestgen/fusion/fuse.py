@@ -261,15 +261,18 @@ def _followed(
     """
     tensors = output_tensors(given)
     asked = whole(module, tuple(tensors), part)
-    at_last = replace(asked, tried=(example,), expected=(tuple(tensors.values()),))
+    wholes = [asked]
+    if part is not example:
+        expected = (tuple(tensors.values()),)
+        wholes.append(replace(asked, tried=(example,), expected=expected))
     rejected: dict[str, str] = {}
     for way, follow in WAYS.items():
         try:
             followed = follow(asked.kept, asked.example)
             by_name = dict(zip(asked.kept.names, asked.expected[0], strict=True))
             fused = Fused(followed.module, by_name, followed.conditions)
-            asked.compare(fused)
-            at_last.compare(fused)
+            for each in wholes:
+                each.compare(fused)
         except Exception as error:  # what follows someone else's code may raise all
             rejected[way] = in_a_line(error)
         else:

@@ -15,6 +15,7 @@ from nestgen.fusion.report import Report
 from nestgen.surgery.script import on_sides, sides_of
 
 PROBED = range(16, 1025)
+"""Sides for which conditions are tried, to see whether they say anything."""
 
 
 class Fused(nn.Module):

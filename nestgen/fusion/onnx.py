@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nestgen.errors import ModuleError, in_a_line
 from nestgen.fusion.fused import Fused
-from nestgen.surgery.kept import Inputs, output_tensors
+from nestgen.surgery.kept import Inputs, inputs_of, output_tensors
 
 
 def onnx_of(fused: Fused, example: Tensor | Inputs) -> bytes:
@@ -32,7 +32,7 @@ def onnx_of(fused: Fused, example: Tensor | Inputs) -> bytes:
             raise ModuleError(
                 f"{package} is not installed; pip install onnx onnxscript"
             )
-    given = (example,) if isinstance(example, Tensor) else example
+    given = inputs_of(example)
     axes = fused.open_axes(*given)
     inputs = tuple(
         _several(x) if 0 in open_ else x for x, open_ in zip(given, axes, strict=True)

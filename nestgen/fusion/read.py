@@ -111,13 +111,8 @@ def _read_module(module: nn.Module, node: fx.Node) -> Operation | None:
 
 def has_hooks(module: nn.Module) -> bool:
     """Whether more happens, forward or backward, than the module itself does."""
-    kinds = (
-        "forward_hooks",
-        "forward_pre_hooks",
-        "backward_hooks",
-        "backward_pre_hooks",
-    )
-    return any(getattr(module, f"_{kind}") for kind in kinds)
+    forward = (module._forward_hooks, module._forward_pre_hooks)
+    return any((*forward, module._backward_hooks, module._backward_pre_hooks))
 
 
 def _of_conv(module: Any, x: Any) -> Operation | None:
